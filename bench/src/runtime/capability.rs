@@ -1,0 +1,142 @@
+//! Owned capabilities, one type for each kind of object. Dropping one gives it up.
+
+use super::calls;
+use crate::abi::message::{Message, Sender};
+use crate::abi::metric::Metric;
+use crate::abi::{Error, FOREVER, Handle, Rights};
+
+macro_rules! capability {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, PartialEq, Eq)]
+        pub struct $name(Handle);
+
+        impl $name {
+            /// Takes ownership of a handle, from a message or from [`super::Env`]. Not checked: a
+            /// handle of another kind makes every call on it fail.
+            pub const fn from_handle(handle: Handle) -> Self {
+                Self(handle)
+            }
+
+            /// The handle, still owned by this value.
+            pub const fn handle(&self) -> Handle {
+                self.0
+            }
+
+            /// Gives up ownership: the caller moves the capability or drops it.
+            #[must_use = "the capability stays in this process until moved or dropped"]
+            pub const fn into_handle(self) -> Handle {
+                let handle = self.0;
+                core::mem::forget(self);
+                handle
+            }
+
+            /// A second capability to the same object with a subset of the rights.
+            pub fn duplicate(&self, rights: Rights) -> Result<Self, Error> {
+                calls::duplicate(self.0, rights).map(Self)
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // A stale handle has nothing left to give up.
+                let _ = calls::drop_capability(self.0);
+            }
+        }
+
+        impl From<$name> for Handle {
+            fn from(capability: $name) -> Self {
+                capability.into_handle()
+            }
+        }
+    };
+}
+
+capability! {
+    /// Rendezvous for messages.
+    Endpoint
+}
+capability! {
+    /// A word of bits to signal and wait for.
+    Notification
+}
+capability! {
+    /// A process: wait for it, kill it.
+    Process
+}
+capability! {
+    /// A thread of this process: join it.
+    Thread
+}
+capability! {
+    /// Text output for people.
+    Console
+}
+capability! {
+    /// The kernel log.
+    Log
+}
+capability! {
+    /// A program that can be spawned (see [`super::process::Command`]).
+    Image
+}
+capability! {
+    /// Where metrics go.
+    Report
+}
+
+impl Endpoint {
+    /// A new one, at home on this core, with all rights.
+    pub fn create() -> Result<Self, Error> {
+        calls::endpoint_create().map(Self)
+    }
+
+    /// Sends `message` and waits for the reply. Capabilities in it move on delivery.
+    pub fn call(&self, message: &Message) -> Result<Message, Error> {
+        calls::call(self.0, message)
+    }
+
+    /// Sends `message` and waits until it is received.
+    pub fn send(&self, message: &Message) -> Result<(), Error> {
+        calls::send(self.0, message)
+    }
+
+    /// Waits for a message.
+    pub fn receive(&self) -> Result<(Sender, Message), Error> {
+        calls::receive(self.0)
+    }
+
+    /// Answers the caller received last, then waits for the next message.
+    pub fn reply_receive(&self, message: &Message) -> Result<(Sender, Message), Error> {
+        calls::reply_receive(self.0, message)
+    }
+}
+
+impl Notification {
+    /// A new one with all rights.
+    pub fn create() -> Result<Self, Error> {
+        calls::notification_create().map(Self)
+    }
+
+    /// Ors `bits` (not zero) into the word and wakes its waiter.
+    pub fn signal(&self, bits: u64) -> Result<(), Error> {
+        calls::notification_signal(self.0, bits)
+    }
+
+    /// Waits until the word is not zero, takes and clears it.
+    pub fn wait(&self) -> Result<u64, Error> {
+        calls::notification_wait(self.0, FOREVER)
+    }
+
+    /// The same, until the clock reaches `deadline_ns` at most.
+    pub fn wait_until(&self, deadline_ns: u64) -> Result<u64, Error> {
+        calls::notification_wait(self.0, deadline_ns)
+    }
+}
+
+impl Report {
+    /// Hands one metric to the kernel.
+    pub fn submit(&self, metric: &Metric) -> Result<(), Error> {
+        calls::report(self.0, &metric.encode())
+    }
+}

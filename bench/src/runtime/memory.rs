@@ -1,0 +1,85 @@
+//! Memory by the page.
+
+use core::ptr::NonNull;
+
+use super::syscall::{call2, call3};
+use crate::abi::{Error, Protection, Syscall};
+
+/// Maps zeroed memory at `address` (0: the kernel chooses). Nothing existing is replaced.
+pub fn map(address: u64, len: usize, protection: Protection) -> Result<*mut u8, Error> {
+    // SAFETY: the kernel refuses ranges in use, so no existing memory changes.
+    unsafe { call3(Syscall::MemoryMap, address, len as u64, u64::from(protection.bits())) }
+        .map(|(address, _)| address as *mut u8)
+}
+
+/// Unmaps a range.
+///
+/// # Safety
+/// Nothing may use the range from now on.
+pub unsafe fn unmap(address: *mut u8, len: usize) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe { call2(Syscall::MemoryUnmap, address as u64, len as u64) }.map(|_| ())
+}
+
+/// Changes the protection of a range.
+///
+/// # Safety
+/// No live reference may rely on an access that the new protection takes away.
+pub unsafe fn protect(address: *mut u8, len: usize, protection: Protection) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        call3(Syscall::MemoryProtect, address as u64, len as u64, u64::from(protection.bits()))
+    }
+    .map(|_| ())
+}
+
+/// A range of zeroed read-write memory, unmapped when dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping is plain memory of the process, reachable from all its threads.
+unsafe impl Send for Mapping {}
+// SAFETY: shared access to it is read-only.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes (a multiple of `PAGE`) where the kernel likes.
+    pub fn new(len: usize) -> Result<Self, Error> {
+        let base = NonNull::new(map(0, len, Protection::WRITE)?).ok_or(Error::BadAddress)?;
+        Ok(Self { base, len })
+    }
+
+    /// Takes all access from the first `len` bytes: a guard. They must not be used through
+    /// [`Mapping::bytes`] any more, so this takes and gives the mapping.
+    pub(super) fn guard(self, len: usize) -> Result<Self, Error> {
+        // SAFETY: nobody has a reference into the mapping, which is owned here.
+        unsafe { protect(self.base.as_ptr(), len, Protection::empty()) }?;
+        Ok(self)
+    }
+
+    /// First address.
+    pub fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// The address after the last.
+    pub fn end(&self) -> *mut u8 {
+        self.base.as_ptr().wrapping_add(self.len)
+    }
+
+    /// The memory. Not for a guarded mapping.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: mapped read-write for `len` bytes, and borrowed as this value is.
+        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is owned and its borrows have ended. An error leaves it mapped.
+        let _ = unsafe { unmap(self.base.as_ptr(), self.len) };
+    }
+}

@@ -1,0 +1,29 @@
+//! What a ring-3 program stands on.
+//!
+//! ```text
+//! entry ──▶ main!(main)        async fn main(env: Env) -> ExitCode
+//!   │          │
+//!   │          ├─ env        arguments and the capabilities it starts with
+//!   │          ├─ capability owned handles: dropping one gives the capability up
+//!   │          ├─ process, thread, memory, console, clock
+//!   │          └─ calls      one function a system call
+//!   └─ heap                      │
+//!                            syscall   the instruction itself
+//! ```
+//!
+//! `unsafe` lives in `entry`, `syscall`, `heap`, `memory`, `thread` and `clock`, nowhere else.
+
+pub mod calls;
+pub mod capability;
+pub mod clock;
+pub mod console;
+mod entry;
+mod env;
+mod heap;
+pub mod memory;
+pub mod process;
+pub mod syscall;
+pub mod thread;
+
+pub use entry::{ExitCode, Termination, start};
+pub use env::Env;

@@ -1,0 +1,117 @@
+//! Threads of this process: own stack with a guard page below, own FS block, result by `join`.
+//!
+//! ```text
+//! base                                                        end
+//!  │ guard page │ stack, growing down ...        │ ThreadBlock │
+//!                                                ▲ FS base
+//! ```
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use super::calls;
+use super::capability::Thread;
+use super::memory::Mapping;
+use super::syscall::call5;
+use crate::abi::{Error, FOREVER, Handle, PAGE, Syscall};
+
+/// Bytes of a thread's stack unless said otherwise.
+pub const STACK: usize = 64 * 1024;
+
+/// Lies at the FS base of a thread.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(super) struct ThreadBlock {
+    /// The block's own address, as the x86-64 TLS ABI wants at `fs:0`.
+    pub(super) this: *const ThreadBlock,
+    /// Index of the executor this thread runs, plus one; zero for none.
+    pub(super) executor: u64,
+}
+
+/// What is waiting at the other end of a thread.
+struct Packet<T> {
+    result: spin::Mutex<Option<T>>,
+}
+
+/// A running thread of this process. Dropping the value leaves the thread running, and its stack
+/// mapped until the process ends.
+pub struct JoinHandle<T> {
+    thread: Thread,
+    stack: Mapping,
+    packet: Arc<Packet<T>>,
+}
+
+impl<T> core::fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("JoinHandle").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+/// Starts a thread on `core` ([`crate::abi::ANY_CORE`]: the kernel chooses) with [`STACK`] bytes.
+pub fn spawn<T, F>(core: u32, work: F) -> Result<JoinHandle<T>, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let stack = Mapping::new(PAGE + STACK)?.guard(PAGE)?;
+    let packet = Arc::new(Packet { result: spin::Mutex::new(None) });
+    let shared = packet.clone();
+    let job: Job = Box::new(move || *shared.result.lock() = Some(work()));
+    let argument = Box::into_raw(Box::new(job));
+
+    let block = stack.end().wrapping_sub(size_of::<ThreadBlock>()).cast::<ThreadBlock>();
+    // SAFETY: inside the mapping, above the guard, aligned (the end of a page less a multiple of 64).
+    unsafe { block.write(ThreadBlock { this: block, executor: 0 }) };
+    // As after a call: the return address' slot, then 16-byte alignment above it.
+    let top = block as u64 - 8;
+    let entry = thread_entry as extern "C" fn(*mut Job) -> ! as usize as u64;
+    // SAFETY: `entry` takes the job's pointer in `rdi` and never returns; the stack is mapped and
+    // lives until the thread is joined (or for ever).
+    let spawned = unsafe {
+        call5(Syscall::ThreadSpawn, entry, top, argument as u64, u64::from(core), block as u64)
+    };
+    match spawned {
+        Ok((handle, _)) => {
+            let thread = Thread::from_handle(Handle(handle as u32));
+            Ok(JoinHandle { thread, stack, packet })
+        }
+        Err(error) => {
+            // SAFETY: the thread was not started, so the job is still ours.
+            drop(unsafe { Box::from_raw(argument) });
+            Err(error)
+        }
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+extern "C" fn thread_entry(job: *mut Job) -> ! {
+    // SAFETY: `spawn` made this pointer from a box and gave it to this thread alone.
+    let job = unsafe { Box::from_raw(job) };
+    job();
+    calls::thread_exit(0)
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits for the thread's end and takes its result. `PeerGone` if it ended by other means
+    /// than returning.
+    pub fn join(self) -> Result<T, Error> {
+        self.join_by(FOREVER)
+    }
+
+    /// The same until `deadline_ns`; after that the thread is left running.
+    pub fn join_by(self, deadline_ns: u64) -> Result<T, Error> {
+        let Self { thread, stack, packet } = self;
+        match calls::thread_join(thread.handle(), deadline_ns) {
+            Ok(_) => {
+                drop(stack);
+                packet.result.lock().take().ok_or(Error::PeerGone)
+            }
+            Err(error) => {
+                // It may still run on this stack.
+                core::mem::forget(stack);
+                Err(error)
+            }
+        }
+    }
+}
