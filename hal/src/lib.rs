@@ -1,9 +1,12 @@
-//! The only place that touches the machine.
+//! The only place that touches the machine. It holds the `unsafe`, and shows drivers four safe
+//! things: a [`mmio::DeviceRegion`], DMA memory ([`dma::DmaBuf`], [`dma::DmaRing`]), an
+//! [`interrupt::Interrupt`] and a [`clock::Clock`].
 //!
 //! Machine-neutral ideas live at the top (`boot`, `memory`, …) and are tested on the host. Everything
 //! machine-specific lives under [`x86_64`], behind a surface that another architecture can fill. On
 //! metal (`target_os = "none"`) the types here drive hardware; compiled for the host only the pure
-//! parts are there, and the simulated twin of what drivers see.
+//! parts are there, and a simulated machine (`sim`) behind the same four types. That choice is made
+//! in `machine.rs` alone.
 #![no_std]
 
 extern crate alloc;
@@ -11,9 +14,17 @@ extern crate alloc;
 extern crate std;
 
 pub mod boot;
+pub mod clock;
+pub mod dma;
+pub mod interrupt;
 pub mod lock;
 pub mod memory;
+pub mod mmio;
 pub mod x86_64;
+
+mod machine;
+#[cfg(not(target_os = "none"))]
+pub mod sim;
 
 #[cfg(target_os = "none")]
 pub use crate::x86_64::serial;

@@ -1,0 +1,18 @@
+//! The choice of machine: the one place where metal and simulation part ways.
+//!
+//! A backend provides, with the same names and signatures:
+//!
+//! - `Window`: a mapped piece of a device's registers (`Clone`; the last clone unmaps);
+//! - `DmaSpace`, `DmaMemory`, `LentMemory`, `RingMemory`: memory a device can reach;
+//! - `LatchRef`: how an [`Interrupt`](crate::interrupt::Interrupt) holds the latch its handler sets;
+//! - `ClockSource`: a monotonic tick counter.
+
+#[cfg(target_os = "none")]
+pub(crate) use crate::x86_64::seam::{
+    ClockSource, DmaMemory, DmaSpace, LatchRef, LentMemory, RingMemory, Window,
+};
+
+#[cfg(not(target_os = "none"))]
+pub(crate) use crate::sim::seam::{
+    ClockSource, DmaMemory, DmaSpace, LatchRef, LentMemory, RingMemory, Window,
+};

@@ -1,0 +1,216 @@
+//! The simulated machine itself, and the handle a test has on each device.
+
+use std::boxed::Box;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::vec::Vec;
+
+use super::arena::MemoryReport;
+use super::device::{Bus, DeviceModel};
+use super::faults::{FaultPlan, Faults};
+use super::line::Control;
+use super::seam::{ClockSource, DmaSpace, Window};
+use super::violation::Violation;
+use super::world::{Device, Event, World, lock};
+use crate::clock::{Clock, Ticks};
+use crate::dma::{AddressLimit, DmaDomain};
+use crate::interrupt::Interrupt;
+use crate::mmio::DeviceRegion;
+
+/// A future that can never finish: it waits, and nothing is going to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// When it got stuck.
+    pub at: Ticks,
+}
+
+/// A machine to run drivers on. Dropping it panics if there were violations nobody took.
+pub struct SimMachine {
+    world: Arc<World>,
+}
+
+impl Default for SimMachine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SimMachine {
+    /// A machine with no devices, at time 0.
+    pub fn new() -> Self {
+        Self { world: Arc::new(World::new()) }
+    }
+
+    /// Adds a device. The test keeps the model's handle to look inside it.
+    pub fn add<M: DeviceModel + 'static>(&self, name: &'static str, model: M) -> SimDevice<M> {
+        let model = Arc::new(Mutex::new(model));
+        let device = Device::new(name, Box::new(Shared(model.clone())), Box::new(FaultPlan::new()));
+        SimDevice { world: self.world.clone(), device: Arc::new(device), model }
+    }
+
+    /// The virtual clock; a tick is a nanosecond.
+    pub fn clock(&self) -> Clock {
+        Clock::new(ClockSource(self.world.clone()))
+    }
+
+    /// All of the machine's DMA memory.
+    pub fn dma(&self) -> DmaDomain {
+        DmaDomain::new(DmaSpace(self.world.clone()), AddressLimit::NONE)
+    }
+
+    /// Leaves only so many bytes of DMA memory to be had.
+    pub fn set_dma_available(&self, bytes: usize) {
+        lock(&self.world.arena).set_available(bytes);
+    }
+
+    /// How much DMA memory is in use, and by whom.
+    pub fn memory(&self) -> MemoryReport {
+        lock(&self.world.arena).report()
+    }
+
+    /// Moves time on, and lets happen on the way what is due.
+    pub fn advance(&self, span: Ticks) {
+        self.world.advance_to(self.world.now().plus(span));
+    }
+
+    /// Moves time to the next thing due and lets it happen. `false` if there is none.
+    pub fn step(&self) -> bool {
+        let Some(at) = self.world.next_event() else { return false };
+        self.world.advance_to(at);
+        true
+    }
+
+    /// Resolves at `deadline`. Time does not move by waiting, but [`run`](Self::run) moves it.
+    pub async fn sleep_until(&self, deadline: Ticks) {
+        std::future::poll_fn(|context| {
+            if self.world.now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.world.schedule(deadline, Event::Wake(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Runs a future to its end, moving time whenever it waits.
+    pub fn run<F: Future>(&self, future: F) -> Result<F::Output, Stuck> {
+        let mut future = pin!(future);
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if woken.0.swap(false, Ordering::AcqRel) {
+                if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                    return Ok(output);
+                }
+            } else if !self.step() {
+                return Err(Stuck { at: self.world.now() });
+            }
+        }
+    }
+
+    /// What went wrong since the last time; a test that expects violations takes them.
+    pub fn take_violations(&self) -> Vec<Violation> {
+        self.world.take_violations()
+    }
+}
+
+impl Drop for SimMachine {
+    fn drop(&mut self) {
+        self.world.forget_events();
+        if let Some(complaint) = self.world.complaint() {
+            assert!(thread::panicking(), "the simulated machine saw violations:{complaint}");
+        }
+    }
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A model the machine and the test both hold.
+struct Shared<M>(Arc<Mutex<M>>);
+
+impl<M: DeviceModel> DeviceModel for Shared<M> {
+    fn read(&mut self, bus: &mut Bus<'_>, offset: usize, width: crate::mmio::Width) -> u64 {
+        lock(&self.0).read(bus, offset, width)
+    }
+
+    fn write(&mut self, bus: &mut Bus<'_>, offset: usize, width: crate::mmio::Width, value: u64) {
+        lock(&self.0).write(bus, offset, width, value);
+    }
+
+    fn event(&mut self, bus: &mut Bus<'_>, token: u64) {
+        lock(&self.0).event(bus, token);
+    }
+
+    fn address_limit(&self) -> AddressLimit {
+        lock(&self.0).address_limit()
+    }
+}
+
+/// A device in a simulated machine, as its test sees it.
+pub struct SimDevice<M> {
+    world: Arc<World>,
+    device: Arc<Device>,
+    model: Arc<Mutex<M>>,
+}
+
+impl<M: DeviceModel + 'static> SimDevice<M> {
+    /// Its first `bytes` bytes of registers: what a driver is given.
+    pub fn region(&self, bytes: usize) -> DeviceRegion {
+        let window = Window { world: self.world.clone(), device: self.device.clone() };
+        DeviceRegion::new(window, bytes)
+    }
+
+    /// Its interrupt `line`: what a driver is given. It begins masked.
+    pub fn interrupt(&self, line: u32) -> Interrupt {
+        let line = self.device.line(line);
+        Interrupt::new(line.latch.clone(), Box::new(Control(line)))
+    }
+
+    /// Looks at the model or changes it, as something outside the machine would: a key is pressed, a
+    /// frame arrives.
+    pub fn act<R>(&self, act: impl FnOnce(&mut M, &mut Bus<'_>) -> R) -> R {
+        self.device.with_bus(&self.world, |bus| act(&mut lock(&self.model), bus))
+    }
+
+    /// Raises `line` by hand, past the faults set.
+    pub fn raise(&self, line: u32) {
+        self.device.raise(&self.world, line);
+    }
+
+    /// How many interrupts have reached the driver on `line`.
+    pub fn delivered(&self, line: u32) -> u64 {
+        self.device.line(line).delivered()
+    }
+
+    /// Whether the driver has `line` masked.
+    pub fn is_masked(&self, line: u32) -> bool {
+        self.device.line(line).is_masked()
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: impl Faults + 'static) {
+        self.device.set_faults(Box::new(faults));
+    }
+
+    /// Takes the device out of the machine: reads give all ones, writes are lost, it does no DMA and
+    /// raises nothing.
+    pub fn unplug(&self) {
+        self.device.unplug();
+    }
+
+    /// Puts it back, in the state it was in.
+    pub fn plug_in(&self) {
+        self.device.plug_in();
+    }
+}
