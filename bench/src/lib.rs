@@ -11,7 +11,10 @@
 extern crate alloc;
 
 pub mod arguments;
+pub mod catalogue;
+pub mod echo;
 pub mod measure;
+pub mod probe;
 pub mod runtime;
 
 pub use protocols::abi;

@@ -24,9 +24,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Under an instruction counter every batch counts the same, so a few small ones do; the
-    /// median leaves the timer's interruptions out.
-    pub const EXACT: Self = Self { batch: 16, samples: 49 };
+    /// A plan under an instruction counter, where every batch counts the same: few, so that even
+    /// slow emulation is soon done. The median leaves the timer's interruptions out.
+    pub const fn exact(operation: u64) -> Self {
+        let batch = match operation {
+            0..20_000 => 64,
+            20_000..200_000 => 8,
+            _ => 1,
+        };
+        Self { batch, samples: SAMPLES_MIN }
+    }
 
     /// A plan for an operation of about `operation` ticks, read by a clock of `clock` ticks, which
     /// takes about `budget` ticks altogether (more if [`SAMPLES_MIN`] need it).

@@ -60,6 +60,14 @@ impl Mapping {
         Ok(self)
     }
 
+    /// Unmaps it, as dropping it does, and says whether that worked.
+    pub fn unmap(self) -> Result<(), Error> {
+        let (base, len) = (self.base, self.len);
+        core::mem::forget(self);
+        // SAFETY: the mapping is owned and its borrows have ended.
+        unsafe { unmap(base.as_ptr(), len) }
+    }
+
     /// First address.
     pub fn base(&self) -> *mut u8 {
         self.base.as_ptr()

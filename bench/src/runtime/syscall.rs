@@ -4,7 +4,7 @@
 //! registers the ABI returns as zero are declared as outputs and thrown away. On the host every
 //! call answers `NotSupported`, so that programs type-check there.
 
-use crate::abi::message::{Info, Message, Sender};
+use crate::abi::message::{CAPABILITIES_MAX, Info, Message, Sender, WORDS};
 use crate::abi::{Error, Handle, Syscall};
 
 /// What a call left in `rax` (decoded) and `rdx`.
@@ -107,34 +107,46 @@ pub fn exchange(
     }
     crate::abi::decode(rax)?;
     let info = Info(info);
-    let capabilities = if info.capabilities() == 0 {
-        [Handle::NONE; 4]
-    } else {
-        [
-            Handle(r14 as u32),
-            Handle((r14 >> 32) as u32),
-            Handle(r15 as u32),
-            Handle((r15 >> 32) as u32),
-        ]
-    };
+    let received = Received { sender: Sender(sender), info, r14, r15 };
+    let capabilities = received.capabilities();
     let words = [w0, w1, w2, w3, w4, w5];
     Ok((Sender(sender), Message { info, words, capabilities }))
 }
 
-/// A message call that carries words only, and expects none but words back: what the fast path
-/// of the kernel is made for. `r14` and `r15` are neither read nor written by the kernel then;
-/// should the answer bring capabilities after all, they are lost to the caller.
+/// What a message call of words brought back besides the words.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Who sent it.
+    pub sender: Sender,
+    /// Its label and count of capabilities.
+    pub info: Info,
+    r14: u64,
+    r15: u64,
+}
+
+impl Received {
+    /// The capabilities it brought: as many as its `info` counts, the rest none.
+    pub fn capabilities(&self) -> [Handle; CAPABILITIES_MAX] {
+        let halves = [self.r14, self.r14 >> 32, self.r15, self.r15 >> 32];
+        let mut handles = halves.map(|half| Handle(half as u32));
+        handles[self.info.capabilities().min(CAPABILITIES_MAX)..].fill(Handle::NONE);
+        handles
+    }
+}
+
+/// A message call that sends words only: what the fast path of the kernel is made for. The words
+/// of the message that comes back replace those sent.
 #[cfg(target_os = "none")]
 #[inline(always)]
 pub fn exchange_words(
     call: Syscall,
     endpoint: Handle,
     label: u32,
-    words: &mut [u64; 6],
-) -> Result<(Sender, Info), Error> {
-    let (rax, sender, info): (u64, u64, u64);
+    words: &mut [u64; WORDS],
+) -> Result<Received, Error> {
+    let (rax, sender, info, r14, r15): (u64, u64, u64, u64, u64);
     let [w0, w1, w2, w3, w4, w5] = words;
-    // SAFETY: as in `exchange`.
+    // SAFETY: as in `exchange`; r14 and r15 are not read, since `info` counts no capabilities.
     unsafe {
         core::arch::asm!(
             "syscall",
@@ -147,12 +159,12 @@ pub fn exchange_words(
             inlateout("r9") *w3,
             inlateout("r12") *w4,
             inlateout("r13") *w5,
-            lateout("rcx") _, lateout("r11") _, lateout("r14") _, lateout("r15") _,
+            lateout("rcx") _, lateout("r11") _, lateout("r14") r14, lateout("r15") r15,
             options(nostack),
         );
     }
     crate::abi::decode(rax)?;
-    Ok((Sender(sender), Info(info)))
+    Ok(Received { sender: Sender(sender), info: Info(info), r14, r15 })
 }
 
 /// The host has no such kernel.
@@ -173,7 +185,7 @@ pub fn exchange_words(
     _: Syscall,
     _: Handle,
     _: u32,
-    _: &mut [u64; 6],
-) -> Result<(Sender, Info), Error> {
+    _: &mut [u64; WORDS],
+) -> Result<Received, Error> {
     Err(Error::NotSupported)
 }
