@@ -2,6 +2,9 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 use hal::serial::{self, Port};
@@ -20,6 +23,15 @@ extern "C" fn _start() -> ! {
                 info.usable_bytes() >> 20,
                 info.command_line.0,
                 info.modules,
+            );
+            hal::memory::init(info);
+            let numbers: Vec<u64> = (0..100_000).collect();
+            let _ = writeln!(
+                serial::writer(Port::Com1),
+                "Pollux: {:?} {:?} {}",
+                hal::memory::frames::statistics(),
+                hal::memory::heap::statistics(),
+                numbers.len()
             );
         }
         Err(error) => {
