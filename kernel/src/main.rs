@@ -31,7 +31,7 @@ extern "C" fn _start() -> ! {
                 "Pollux: {:?} {:?} {}",
                 hal::memory::frames::statistics(),
                 hal::memory::heap::statistics(),
-                numbers.len()
+                core::hint::black_box(&numbers).len()
             );
         }
         Err(error) => {

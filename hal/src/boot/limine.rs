@@ -63,7 +63,7 @@ struct Storage {
 
 static mut STORAGE: Storage = Storage {
     text: TextStore::new(),
-    regions: [MemoryRegion { start: PhysAddr(0), length: 0, kind: RegionKind::Reserved };
+    regions: [MemoryRegion { start: PhysAddr(0), length: 0, kind: RegionKind::Usable };
         MAX_REGIONS],
     modules: [Module { name: "", arguments: "", bytes: &[] }; MAX_MODULES],
 };

@@ -26,7 +26,7 @@ pub struct FrameRange {
 
 impl FrameRange {
     const EMPTY: Self =
-        Self { first: FrameNumber(0), end: FrameNumber(0), kind: RegionKind::Reserved };
+        Self { first: FrameNumber(0), end: FrameNumber(0), kind: RegionKind::Usable };
 
     /// Frames in the range.
     pub const fn count(&self) -> u64 {
