@@ -69,3 +69,35 @@ impl Clock {
         self.now().plus(self.ticks(span))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimMachine;
+    use proptest::prelude::*;
+
+    #[test]
+    fn virtual_time_moves_only_when_moved() {
+        let machine = SimMachine::new();
+        let clock = machine.clock();
+        assert_eq!(clock.now(), clock.now());
+        let deadline = clock.after(Duration::from_micros(3));
+        machine.advance(Ticks(2_999));
+        assert!(clock.now() < deadline);
+        machine.advance(Ticks(1));
+        assert_eq!(clock.now(), deadline);
+        assert_eq!(clock.duration(clock.now()), Duration::from_micros(3));
+    }
+
+    proptest! {
+        /// Both ways saturate rather than wrap, and a deadline is never early.
+        #[test]
+        fn conversions_round_towards_late(seconds: u64, nanos in 0u32..1_000_000_000, ticks: u64) {
+            let clock = SimMachine::new().clock();
+            let span = Duration::new(seconds, nanos);
+            let converted = clock.ticks(span);
+            prop_assert!(converted.0 == u64::MAX || clock.duration(converted) >= span);
+            prop_assert_eq!(clock.ticks(clock.duration(Ticks(ticks))), Ticks(ticks));
+        }
+    }
+}

@@ -346,3 +346,6 @@ impl<const WORDS: usize> DmaRing<WORDS> {
         if index < self.entries { index * WORDS } else { index % self.entries * WORDS }
     }
 }
+
+#[cfg(test)]
+mod tests;

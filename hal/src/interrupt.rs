@@ -140,3 +140,159 @@ impl Drop for Interrupt {
         self.latch.take();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Ticks;
+    use crate::mmio::Width;
+    use crate::sim::{Bus, DeviceModel, FaultPlan, InterruptFate, Level, SimMachine, Stuck};
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+    use std::sync::Arc;
+    use std::thread;
+
+    struct Silent;
+
+    impl DeviceModel for Silent {
+        fn read(&mut self, _bus: &mut Bus<'_>, _offset: usize, _width: Width) -> u64 {
+            0
+        }
+        fn write(&mut self, _bus: &mut Bus<'_>, _offset: usize, _width: Width, _value: u64) {}
+        fn event(&mut self, bus: &mut Bus<'_>, token: u64) {
+            bus.raise(token as u32);
+        }
+    }
+
+    #[test]
+    fn several_make_one_wake_with_a_count() {
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(0);
+        interrupt.unmask();
+        assert_eq!(interrupt.take(), None);
+        device.raise(0);
+        device.raise(0);
+        assert_eq!(machine.run(interrupt.wait()).map(NonZeroU32::get), Ok(2));
+        assert_eq!(machine.run(interrupt.wait()), Err(Stuck { at: Ticks(0) }));
+    }
+
+    #[test]
+    fn one_that_comes_while_waiting_wakes() {
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(3);
+        interrupt.unmask();
+        device.act(|_, bus| bus.call_after(Ticks(500), 3));
+        assert_eq!(machine.run(interrupt.wait()).map(NonZeroU32::get), Ok(1));
+        assert_eq!(machine.clock().now(), Ticks(500));
+    }
+
+    #[test]
+    fn masked_edges_stay_pending_and_a_dropped_wait_loses_nothing() {
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(0);
+        device.raise(0);
+        assert_eq!(interrupt.take(), None, "it begins masked");
+        {
+            let mut wait = pin!(interrupt.wait());
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(wait.as_mut().poll(&mut context).is_pending());
+        }
+        interrupt.unmask();
+        assert_eq!(machine.run(interrupt.wait()).map(NonZeroU32::get), Ok(1));
+        interrupt.mask();
+        assert!(device.is_masked(0));
+    }
+
+    #[test]
+    fn a_level_is_delivered_again_until_silenced() {
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(0);
+        interrupt.unmask();
+        device.act(|_, bus| bus.set_level(0, Level::Asserted));
+        for _ in 0..3 {
+            assert_eq!(machine.run(interrupt.wait()).map(NonZeroU32::get), Ok(1));
+        }
+        device.act(|_, bus| bus.set_level(0, Level::Deasserted));
+        assert!(machine.run(interrupt.wait()).is_err());
+        assert_eq!(device.delivered(0), 3);
+    }
+
+    #[test]
+    fn faults_lose_repeat_and_delay() {
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(0);
+        interrupt.unmask();
+        let mut fates = [
+            InterruptFate::Lose,
+            InterruptFate::Repeat(3),
+            InterruptFate::Delay(Ticks(70)),
+            InterruptFate::Deliver,
+        ]
+        .into_iter();
+        device.set_faults(
+            FaultPlan::new().on_interrupt(move |_| fates.next().unwrap_or(InterruptFate::Deliver)),
+        );
+        device.raise(0);
+        assert_eq!(interrupt.take(), None);
+        device.raise(0);
+        assert_eq!(interrupt.take().map(NonZeroU32::get), Some(3));
+        device.raise(0);
+        assert_eq!(interrupt.take(), None);
+        assert_eq!(machine.run(interrupt.wait()).map(NonZeroU32::get), Ok(1));
+        assert_eq!(machine.clock().now(), Ticks(70));
+    }
+
+    #[test]
+    fn dropping_it_masks_the_line() {
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(0);
+        interrupt.unmask();
+        assert!(!device.is_masked(0));
+        drop(interrupt);
+        assert!(device.is_masked(0));
+        device.raise(0);
+        assert_eq!(device.delivered(0), 0);
+    }
+
+    /// A handler on another core: nothing is lost between the look and the registration.
+    #[test]
+    fn raised_from_another_thread() {
+        const TIMES: u32 = 10_000;
+        struct Unpark(thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let machine = SimMachine::new();
+        let device = machine.add("device", Silent);
+        let mut interrupt = device.interrupt(0);
+        interrupt.unmask();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..TIMES {
+                    device.raise(0);
+                }
+            });
+            let waker = Waker::from(Arc::new(Unpark(thread::current())));
+            let mut context = Context::from_waker(&waker);
+            let mut seen = 0;
+            while seen < TIMES {
+                let mut wait = pin!(interrupt.wait());
+                loop {
+                    match wait.as_mut().poll(&mut context) {
+                        Poll::Ready(count) => break seen += count.get(),
+                        Poll::Pending => thread::park(),
+                    }
+                }
+            }
+            assert_eq!(seen, TIMES);
+        });
+    }
+}

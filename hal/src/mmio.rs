@@ -214,3 +214,79 @@ impl DeviceRegion {
         self.window.report_stray(self.start.saturating_add(offset), width);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Bus, DeviceModel, SimMachine, Violation};
+    use std::vec;
+    use std::vec::Vec;
+
+    /// 256 bytes of registers that remember what was written, at any width.
+    struct Memory([u8; 256]);
+
+    impl DeviceModel for Memory {
+        fn read(&mut self, _bus: &mut Bus<'_>, offset: usize, width: Width) -> u64 {
+            let mut bytes = [0; 8];
+            bytes[..width.bytes()].copy_from_slice(&self.0[offset..offset + width.bytes()]);
+            u64::from_le_bytes(bytes)
+        }
+
+        fn write(&mut self, _bus: &mut Bus<'_>, offset: usize, width: Width, value: u64) {
+            let bytes = value.to_le_bytes();
+            self.0[offset..offset + width.bytes()].copy_from_slice(&bytes[..width.bytes()]);
+        }
+    }
+
+    #[test]
+    fn widths_reach_the_device() {
+        let machine = SimMachine::new();
+        let region = machine.add("memory", Memory([0; 256])).region(256);
+        region.write(Register::<u64>::at(8), 0x1122_3344_5566_7788);
+        assert_eq!(region.read(Register::<u8>::at(8)), 0x88);
+        assert_eq!(region.read(Register::<u16>::at(10)), 0x5566);
+        assert_eq!(region.read(Register::<u32>::at(12)), 0x1122_3344);
+        region.modify(Register::<u16>::at(8), |value| value | 0xff00);
+        assert_eq!(region.read(Register::<u64>::at(8)), 0x1122_3344_5566_ff88);
+    }
+
+    #[test]
+    fn parts_share_and_confine() {
+        let machine = SimMachine::new();
+        let region = machine.add("memory", Memory([0; 256])).region(256);
+        let part = region.part(16..32).expect("in range");
+        assert_eq!(part.bytes(), 16);
+        part.write(Register::<u32>::at(4), 7);
+        assert_eq!(region.read(Register::<u32>::at(20)), 7);
+        assert_eq!(part.part(8..17).err(), Some(MmioError::OutOfRange));
+        let backwards = std::ops::Range { start: 9, end: 8 };
+        assert_eq!(part.part(backwards).err(), Some(MmioError::OutOfRange));
+        drop(region);
+        assert_eq!(part.read(Register::<u32>::at(4)), 7);
+    }
+
+    #[test]
+    fn stray_accesses_go_nowhere_and_are_reported() {
+        let machine = SimMachine::new();
+        let device = machine.add("memory", Memory([0; 256]));
+        let region = device.region(16);
+        for offset in [13, 14, 16, 1 << 40, usize::MAX - 3, usize::MAX] {
+            assert_eq!(region.read(Register::<u32>::at(offset)), u32::MAX);
+            region.write(Register::<u32>::at(offset), 5);
+        }
+        assert_eq!(region.read(Register::<u64>::at(4)), u64::MAX, "not aligned");
+        assert_eq!(region.stray_accesses(), 13);
+        assert_eq!(region.clone().stray_accesses(), 13);
+        assert!(device.act(|model, _| model.0.iter().all(|&byte| byte == 0)));
+        let seen: Vec<_> = machine.take_violations();
+        assert_eq!(seen.len(), 13);
+        let first = Violation::StrayAccess { device: "memory", offset: 13, width: Width::Bits32 };
+        assert_eq!(seen[..2], vec![first.clone(), first]);
+    }
+
+    #[test]
+    fn an_array_index_from_a_broken_device_cannot_wrap() {
+        let register = Register::<u32>::at(0x1000).nth(usize::MAX, 8);
+        assert_eq!(register.offset(), usize::MAX);
+    }
+}

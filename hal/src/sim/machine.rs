@@ -180,7 +180,11 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
     /// Looks at the model or changes it, as something outside the machine would: a key is pressed, a
     /// frame arrives.
     pub fn act<R>(&self, act: impl FnOnce(&mut M, &mut Bus<'_>) -> R) -> R {
-        self.device.with_bus(&self.world, |bus| act(&mut lock(&self.model), bus))
+        self.device.with_bus(&self.world, |bus| {
+            let mut model = lock(&self.model);
+            bus.limit = model.address_limit();
+            act(&mut model, bus)
+        })
     }
 
     /// Raises `line` by hand, past the faults set.
@@ -212,5 +216,40 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
     /// Puts it back, in the state it was in.
     pub fn plug_in(&self) {
         self.device.plug_in();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mmio::Register;
+    use crate::sim::Script;
+    use std::panic;
+
+    #[test]
+    fn time_goes_by_events_in_order() {
+        let machine = SimMachine::new();
+        let clock = machine.clock();
+        let slept = machine.run(async {
+            machine.sleep_until(Ticks(30)).await;
+            let first = clock.now();
+            machine.sleep_until(Ticks(20)).await;
+            machine.sleep_until(Ticks(31)).await;
+            (first, clock.now())
+        });
+        assert_eq!(slept, Ok((Ticks(30), Ticks(31))));
+        assert_eq!(machine.run(std::future::pending::<()>()), Err(Stuck { at: Ticks(31) }));
+        assert!(!machine.step());
+    }
+
+    #[test]
+    fn violations_nobody_took_fail_the_test() {
+        let outcome = panic::catch_unwind(|| {
+            let machine = SimMachine::new();
+            machine.add("nobody", Script::new()).region(4).read(Register::<u32>::at(4))
+        });
+        let message = outcome.expect_err("the machine must object");
+        let text = message.downcast_ref::<std::string::String>().expect("a formatted message");
+        assert!(text.contains("nobody: stray Bits32 access at 0x4"), "{text}");
     }
 }

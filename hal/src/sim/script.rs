@@ -102,3 +102,60 @@ impl DeviceModel for Script {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{FaultPlan, SimMachine, WriteFate};
+
+    const CONTROL: Register<u32> = Register::at(0);
+    const STATUS: Register<u8> = Register::at(4);
+
+    #[test]
+    fn a_driver_that_follows_it_meets_no_violation() {
+        let machine = SimMachine::new();
+        let device =
+            machine.add("script", Script::new().write(CONTROL, 1).read(STATUS, 0x80).raise(0));
+        let region = device.region(8);
+        let mut interrupt = device.interrupt(0);
+        interrupt.unmask();
+        region.write(CONTROL, 1);
+        assert_eq!(device.act(|script, _| script.remaining().len()), 2);
+        assert_eq!(region.read(STATUS), 0x80);
+        assert!(interrupt.take().is_some());
+        assert!(device.act(|script, _| script.remaining().is_empty()));
+    }
+
+    #[test]
+    fn anything_else_is_reported() {
+        let machine = SimMachine::new();
+        let region = machine.add("script", Script::new().write(CONTROL, 1)).region(8);
+        region.write(CONTROL, 2);
+        assert_eq!(region.read(STATUS), 0xff);
+        region.write(CONTROL, 1);
+        region.write(CONTROL, 1);
+        assert_eq!(machine.take_violations().len(), 3);
+    }
+
+    #[test]
+    fn faults_stand_between() {
+        let machine = SimMachine::new();
+        let device = machine.add("script", Script::new().write(CONTROL, 7).read(STATUS, 1));
+        device.set_faults(
+            FaultPlan::new()
+                .on_write(|_, _, value| match value {
+                    1 => WriteFate::Ignore,
+                    2 => WriteFate::Change(7),
+                    _ => WriteFate::Deliver,
+                })
+                .on_read(|_, _, value| value | 0x140),
+        );
+        let region = device.region(8);
+        region.write(CONTROL, 1);
+        region.write(CONTROL, 2);
+        assert_eq!(region.read(STATUS), 0x41, "cut to the register's width");
+        device.unplug();
+        region.write(CONTROL, 3);
+        assert_eq!(region.read(CONTROL), u32::MAX);
+    }
+}
