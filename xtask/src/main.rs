@@ -1,2 +1,91 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the host tool. Builds Pollux, boots it, tests it, measures it.
+//!
+//! One idea a file: [`options`] reads the command line; [`setup`] and [`toolchain`] find or get
+//! what is needed; [`build`], [`limine`], [`image`] and [`medium`] make something bootable;
+//! [`qemu`], [`qmp`] and [`boot`] run it; [`run`] serves people. [`process`] sees to it that no
+//! child outlives this tool.
+
+mod boot;
+mod build;
+mod elf;
+mod help;
+mod image;
+mod limine;
+mod medium;
+mod options;
+mod process;
+mod progress;
+mod qemu;
+mod qmp;
+mod run;
+mod setup;
+mod symbols;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::options::{Command, Options};
+use crate::toolchain::Target;
+use crate::workspace::Workspace;
+
+fn main() -> ExitCode {
+    let (command, options) = match options::parse(std::env::args_os().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            eprintln!("error: {error:#}\n`cargo xtask --help` lists commands and flags");
+            return ExitCode::from(2);
+        }
+    };
+    if options.help {
+        print!("{}", help::text(command));
+        return ExitCode::SUCCESS;
+    }
+    let result = process::end_children_on_signals().and_then(|()| execute(command, &options));
+    process::end_all();
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn execute(command: Command, options: &Options) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Run => run::run(&workspace, options),
+        Command::Image => run::image(&workspace, options),
+        Command::Gdb => run::gdb(&workspace, options),
+        Command::Setup => set_up(&workspace, options),
+        Command::Test | Command::Bench | Command::Lint | Command::Soak => {
+            bail!("not here yet")
+        }
+        Command::Help => {
+            print!("{}", help::text(command));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// `cargo xtask setup`.
+fn set_up(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let metal = setup::toolchain(workspace, Target::Metal)?;
+    let uefi = setup::toolchain(workspace, Target::Uefi)?;
+    if options.env {
+        let mut lines = metal.environment(Target::Metal);
+        lines.extend(uefi.environment(Target::Uefi));
+        lines.sort();
+        lines.dedup();
+        for (name, value) in lines {
+            println!("export {name}='{value}'");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let emulator = setup::emulator()?;
+    println!("kernel and programs: {}", metal.name);
+    println!("UEFI loader:         {}", uefi.name);
+    println!("emulator:            {}", emulator.qemu.display());
+    println!("firmware:            {}", emulator.code.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,117 @@
+//! What `--help` says.
+
+use crate::options::Command;
+
+const TOP: &str = "\
+cargo xtask: build, boot, test and measure Pollux
+
+    cargo xtask run        build everything and boot it in QEMU; leaves you at its shell
+    cargo xtask test       run all tests: lint, host tests, boots in QEMU
+    cargo xtask bench      boot, measure, print a table; report in target/bench/
+    cargo xtask image      make a disk image for a USB stick
+    cargo xtask lint       check the house rules (imports, unsafe, file heads and sizes)
+    cargo xtask gdb        boot stopped, for a debugger
+    cargo xtask soak       repeat boots and benchmarks for hours
+    cargo xtask setup      find or install what the others need (they do so by themselves)
+
+`cargo xtask COMMAND --help` lists the flags of a command. Anything missing (compiler, QEMU,
+firmware) is named; on Debian and Ubuntu as root, or with passwordless sudo, it is installed.
+";
+
+const MACHINE: &str = "\
+  --smp N              virtual CPUs (4)
+  --memory SIZE        guest memory: 512, 512M, 2G (512)
+  --accel HOW          auto, tcg or kvm (auto: KVM only if the CPU has vmx or svm)
+  --cmdline WORDS      words for the kernel's command line; may be given several times
+  --log LEVEL          off, error, warn, info, debug or trace (info)
+  --limine DIR         folder with Limine's BOOTX64.EFI; also LIMINE_DIR, a system install, .limine/
+  --loader WHICH       own (hal/uefi-loader), limine or any (any: Limine if it is at hand)
+  --kernel FILE        boot this kernel instead of building one
+";
+
+const DISPLAY: &str =
+    "  --display WHAT       QEMU's -display: none, gtk, sdl, vnc=:1, curses (none)\n";
+
+/// The help of a command.
+pub fn text(command: Command) -> String {
+    match command {
+        Command::Help => TOP.to_owned(),
+        Command::Run => format!(
+            "cargo xtask run: build the kernel, its loader and ring-3 programs, make a disk image, and\n\
+             boot it (q35, UEFI, NVMe disk, e1000e, xHCI). The terminal becomes the serial console:\n\
+             Ctrl-C goes to Pollux; Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys.\n\n{MACHINE}{DISPLAY}  \
+             --headless           run the benchmark, print it, exit 0 if it succeeded\n  \
+             --program FILE       run this ring-3 ELF after boot (and leave with its status if --headless)\n  \
+             --timeout SECONDS    end the machine after that long (--headless: 600)\n\n\
+             Files of the run (serial log, COM2 records, disk) are in target/run/.\n"
+        ),
+        Command::Test => "cargo xtask test: every test there is, each step with a time limit.\n\n  \
+             --filter TEXT        only steps whose name contains TEXT\n  \
+             --list               name the steps, run none\n  \
+             --accel HOW          auto, tcg or kvm (auto)\n  \
+             --limine DIR         folder with Limine's BOOTX64.EFI, for the boots that need it\n\n\
+             The last line is `N passed, N failed`; the exit is 0 if none failed. Logs are in target/run/.\n"
+            .to_owned(),
+        Command::Bench => format!(
+            "cargo xtask bench: boot, measure on every core, print a table. A self-contained HTML\n\
+             report and the same as JSON go to target/bench/.\n\n{MACHINE}  \
+             --icount             count instructions instead of time (one core, slow, exactly repeatable)\n  \
+             --host               measure the executor natively too (cargo bench -p executor)\n  \
+             --filter PREFIX      only metrics whose name begins with PREFIX\n  \
+             --json FILE          write the JSON there too\n  \
+             --timeout SECONDS    end the machine after that long (900; --icount: 3600)\n"
+        ),
+        Command::Image => "cargo xtask image: a GPT disk with an EFI system partition, to boot anything with UEFI.\n\n  \
+             --out FILE           where it goes (target/pollux.img)\n  \
+             --cmdline WORDS      words for the kernel's command line; try bench=auto\n  \
+             --log LEVEL          off, error, warn, info, debug or trace (info)\n  \
+             --limine DIR         folder with Limine's BOOTX64.EFI\n  \
+             --loader WHICH       own, limine or any (any)\n  \
+             --program FILE       a ring-3 ELF to take along and run after boot\n  \
+             --kernel FILE        take this kernel instead of building one\n\n\
+             Then: dd if=target/pollux.img of=/dev/sdX bs=4M conv=fsync (X: your USB stick; all on it is lost)\n"
+            .to_owned(),
+        Command::Lint => "cargo xtask lint: the house rules, each breach with file and line.\n\n\
+             Imports between crates go down only; `unsafe` stays on its islands and says SAFETY; every\n\
+             file begins with //! and has at most 400 lines (500 with a warning); no utils, helpers,\n\
+             manager or common.\n"
+            .to_owned(),
+        Command::Gdb => format!(
+            "cargo xtask gdb: boot stopped at the first instruction, with a debugger's port open; prints\n\
+             the gdb command with the kernel's symbols.\n\n{MACHINE}{DISPLAY}  \
+             --program FILE       run this ring-3 ELF after boot\n  \
+             --attach             start gdb in this terminal (the console goes to a file)\n"
+        ),
+        Command::Soak => "cargo xtask soak: the boots of `test` and the benchmark, over and over, each round with\n\
+             another seed, core count and memory size. Counts failures and keeps their logs in target/soak/.\n\n  \
+             --hours N            how long (1)\n  \
+             --minutes N          how long\n  \
+             --seed N             seed of the first round (1)\n  \
+             --filter TEXT        only boots whose name contains TEXT\n  \
+             --accel HOW          auto, tcg or kvm (auto)\n  \
+             --limine DIR         folder with Limine's BOOTX64.EFI\n"
+            .to_owned(),
+        Command::Setup => "cargo xtask setup: find a compiler for x86_64-unknown-none and -uefi, QEMU and OVMF;\n\
+             install or name what is missing.\n\n  \
+             --env                print variables with which plain `cargo build --release --target\n                       \
+             x86_64-unknown-none` works: eval \"$(cargo xtask setup --env)\"\n"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{COMMANDS, flags};
+
+    #[test]
+    fn every_flag_is_explained() {
+        for (name, command) in COMMANDS {
+            let text = text(*command);
+            for flag in flags(*command) {
+                assert!(text.contains(&format!("--{flag} ")), "{name} --{flag}");
+            }
+            assert!(TOP.contains(&format!("cargo xtask {name} ")) || *name == "help", "{name}");
+        }
+    }
+}
