@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod arguments;
+pub mod attacks;
 pub mod catalogue;
 pub mod echo;
 pub mod measure;

@@ -93,6 +93,11 @@ extern "C" fn thread_entry(job: *mut Job) -> ! {
 }
 
 impl<T> JoinHandle<T> {
+    /// The capability of the thread, still owned by this value.
+    pub const fn handle(&self) -> Handle {
+        self.thread.handle()
+    }
+
     /// Waits for the thread's end and takes its result. `PeerGone` if it ended by other means
     /// than returning.
     pub fn join(self) -> Result<T, Error> {

@@ -1,0 +1,190 @@
+//! What the attack suite tries on the kernel, and how each attempt has to end.
+//!
+//! Each attack is a process of its own: `attack NAME`. An attack that ought to be stopped by the CPU
+//! names the exceptions that may end it; one that ought to be answered with errors checks them itself
+//! and ends with zero; one that would go on for ever is killed.
+
+/// How an attack has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It exits with zero: every call was refused, or answered, as the ABI says.
+    Refused,
+    /// The CPU stops it with one of these exceptions.
+    Fault(&'static [u8]),
+    /// It does not end; the suite kills it.
+    Killed,
+}
+
+/// One attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    /// Its name, as `attack` takes it.
+    pub name: &'static str,
+    /// How it has to end.
+    pub expected: Expected,
+}
+
+/// Tag of the image of `attack` itself, for attacks that need accomplices.
+pub const ATTACK_IMAGE: u32 = 0x30;
+/// Tag of the notification on which the random caller counts its calls.
+pub const PROGRESS: u32 = 0x31;
+/// Tag of an endpoint between an attack and its accomplice.
+pub const ACCOMPLICE: u32 = 0x32;
+/// System calls between two signals of progress of the random caller.
+pub const PROGRESS_STEP: u64 = 32;
+
+/// The attack that makes random system calls, as many as it survives: `attack random seed=N`.
+pub const RANDOM: &str = "random";
+
+const DIVIDE: u8 = 0;
+const DEBUG: u8 = 1;
+const BREAKPOINT: u8 = 3;
+const INVALID: u8 = 6;
+const NOT_PRESENT: u8 = 11;
+const STACK: u8 = 12;
+const PROTECTION: u8 = 13;
+const PAGE: u8 = 14;
+const X87: u8 = 16;
+const SIMD: u8 = 19;
+
+const fn refused(name: &'static str) -> Attack {
+    Attack { name, expected: Expected::Refused }
+}
+
+const fn faults(name: &'static str, vectors: &'static [u8]) -> Attack {
+    Attack { name, expected: Expected::Fault(vectors) }
+}
+
+const fn protected(name: &'static str) -> Attack {
+    faults(name, &[PROTECTION])
+}
+
+const fn killed(name: &'static str) -> Attack {
+    Attack { name, expected: Expected::Killed }
+}
+
+/// All attacks but [`RANDOM`].
+pub const ATTACKS: &[Attack] = &[
+    // Memory that is not the attacker's, and its own used in ways it must not be.
+    faults("memory.read_kernel_image", &[PAGE]),
+    faults("memory.write_kernel_image", &[PAGE]),
+    faults("memory.read_direct_map", &[PAGE]),
+    faults("memory.write_direct_map", &[PAGE]),
+    faults("memory.read_null", &[PAGE]),
+    protected("memory.read_non_canonical"),
+    faults("memory.stack_non_canonical", &[STACK, PROTECTION]),
+    faults("memory.jump_to_kernel", &[PAGE]),
+    faults("memory.jump_non_canonical", &[PROTECTION, PAGE]),
+    faults("memory.execute_stack", &[PAGE]),
+    faults("memory.execute_data", &[PAGE]),
+    faults("memory.write_text", &[PAGE]),
+    faults("memory.write_constant", &[PAGE]),
+    faults("memory.touch_unmapped", &[PAGE]),
+    faults("memory.write_read_only", &[PAGE]),
+    faults("memory.main_stack_overflow", &[PAGE]),
+    faults("memory.thread_stack_overflow", &[PAGE]),
+    refused("memory.writable_and_executable"),
+    refused("memory.ranges"),
+    refused("memory.other_process"),
+    refused("memory.fresh_is_zero"),
+    // Instructions of ring 0, and those that raise exceptions of every kind.
+    protected("instruction.hlt"),
+    protected("instruction.cli"),
+    protected("instruction.sti"),
+    protected("instruction.in"),
+    protected("instruction.out"),
+    protected("instruction.rdmsr"),
+    protected("instruction.wrmsr"),
+    protected("instruction.read_cr0"),
+    protected("instruction.write_cr0"),
+    protected("instruction.write_cr3"),
+    protected("instruction.write_cr4"),
+    protected("instruction.write_cr8"),
+    protected("instruction.write_dr7"),
+    protected("instruction.lgdt"),
+    protected("instruction.lidt"),
+    protected("instruction.lldt"),
+    protected("instruction.ltr"),
+    protected("instruction.clts"),
+    protected("instruction.lmsw"),
+    protected("instruction.invlpg"),
+    protected("instruction.invd"),
+    protected("instruction.wbinvd"),
+    protected("instruction.swapgs"),
+    protected("instruction.sysret"),
+    faults("instruction.xsetbv", &[INVALID, PROTECTION]),
+    faults("instruction.sysenter", &[INVALID, PROTECTION]),
+    faults("instruction.sysexit", &[INVALID, PROTECTION]),
+    faults("instruction.stac", &[INVALID, PROTECTION]),
+    faults("instruction.ud2", &[INVALID]),
+    faults("instruction.divide_by_zero", &[DIVIDE]),
+    faults("instruction.int3", &[BREAKPOINT, PROTECTION]),
+    faults("instruction.icebp", &[DEBUG]),
+    faults("instruction.int_2", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.int_8", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.int_14", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.int_18", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.int_32", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.int_128", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.int_255", &[PROTECTION, NOT_PRESENT]),
+    faults("instruction.iret_to_ring_0", &[PROTECTION, PAGE]),
+    faults("instruction.far_return_to_ring_0", &[PROTECTION, PAGE]),
+    protected("instruction.load_kernel_segment"),
+    faults("instruction.x87_unmasked", &[X87]),
+    faults("instruction.simd_unmasked", &[SIMD]),
+    protected("instruction.bad_mxcsr"),
+    // Registers and flags at the system call.
+    refused("register.none_leak"),
+    refused("register.survive_preemption"),
+    refused("register.flag_direction"),
+    refused("register.flag_nested_task"),
+    refused("register.flag_alignment"),
+    faults("register.flag_trap", &[DEBUG]),
+    faults("register.flag_trap_after_mov_ss", &[DEBUG]),
+    refused("register.wild_stack_pointer"),
+    refused("register.forged_bases"),
+    refused("register.forged_selectors"),
+    faults("register.syscall_at_the_edge", &[PAGE]),
+    refused("register.unknown_calls"),
+    // Arguments.
+    refused("pointer.every_call"),
+    refused("pointer.crossing_pages"),
+    refused("pointer.huge_lengths"),
+    refused("pointer.spawn_args"),
+    refused("pointer.thread_spawn"),
+    refused("handle.forged"),
+    refused("handle.stale"),
+    refused("handle.wrong_kind"),
+    refused("handle.missing_rights"),
+    refused("handle.foreign_process"),
+    // Messages.
+    refused("message.reply_without_caller"),
+    refused("message.reply_to_dead_caller"),
+    refused("message.receiver_dies"),
+    refused("message.receiver_is_killed"),
+    refused("message.receiver_moves_on"),
+    refused("message.waiting_caller_is_killed"),
+    refused("message.bad_info"),
+    refused("message.bad_capabilities"),
+    refused("message.full_receiver"),
+    refused("message.forged_sender"),
+    // Exhaustion.
+    refused("bomb.threads"),
+    refused("bomb.processes"),
+    refused("bomb.memory"),
+    refused("bomb.handles"),
+    refused("bomb.endpoints"),
+    refused("bomb.notifications"),
+    // Things that do not end.
+    killed("endless.loop"),
+    killed("endless.loops_everywhere"),
+    killed("endless.sleep"),
+    killed("endless.receive"),
+    killed("endless.call_to_itself"),
+    killed("endless.system_calls"),
+    // Floating point and vector state.
+    refused("fpu.fresh_process"),
+    refused("fpu.fresh_thread"),
+    refused("fpu.threads_apart"),
+    refused("fpu.processes_apart"),
+];

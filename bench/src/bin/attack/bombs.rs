@@ -1,0 +1,118 @@
+//! Takes as much of one thing as it gets, until the kernel says no. What it took, the kernel takes
+//! back when the process ends.
+
+use alloc::vec::Vec;
+
+use bench::abi::{ANY_CORE, Error, Handle, PAGE, Protection, Rights, Syscall};
+use bench::attacks::ATTACK_IMAGE;
+use bench::runtime::capability::{Endpoint, Image};
+use bench::runtime::memory::{Mapping, map};
+use bench::runtime::process::Command;
+use bench::runtime::{Env, calls};
+
+use crate::checks::Checks;
+use crate::raw::call;
+
+/// What a kernel says that has no more.
+const NO_MORE: &[Error] = &[Error::LimitReached, Error::OutOfMemory];
+/// More than any limit can be meant to be.
+const ENDLESS: usize = 1 << 20;
+
+/// Makes one of them.
+pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
+    let mut checks = Checks::new();
+    match attack {
+        "threads" => threads(&mut checks),
+        "processes" => processes(&mut checks, env),
+        "memory" => memory(&mut checks),
+        "handles" => handles(&mut checks),
+        "endpoints" => until_refused(&mut checks, "endpoint", calls::endpoint_create),
+        "notifications" => until_refused(&mut checks, "notification", calls::notification_create),
+        _ => return None,
+    }
+    checks.works("the program goes on", calls::null());
+    Some(checks)
+}
+
+fn until_refused(checks: &mut Checks, what: &str, mut take: impl FnMut() -> Result<Handle, Error>) {
+    let mut taken = 0;
+    let refusal = loop {
+        match take() {
+            Ok(_) if taken < ENDLESS => taken += 1,
+            other => break other,
+        }
+    };
+    bench::println!("attack: refused after {taken} ({what})");
+    checks.refused((what, taken), refusal, NO_MORE);
+}
+
+/// All threads share a stack: they sleep in the kernel and never use it.
+fn threads(checks: &mut Checks) {
+    let Some(stack) = checks.works("map", Mapping::new(PAGE)) else { return };
+    let entry = sleep_for_ever as extern "C" fn() -> ! as usize as u64;
+    let top = stack.end() as u64 - 8;
+    until_refused(checks, "thread", || {
+        call(Syscall::ThreadSpawn as u64, &[entry, top, 0, u64::from(ANY_CORE), 0])
+            .map(|handle| Handle(handle as u32))
+    });
+    // The threads still use it while this one is on its way out.
+    core::mem::forget(stack);
+}
+
+#[cfg(target_os = "none")]
+#[unsafe(naked)]
+extern "C" fn sleep_for_ever() -> ! {
+    core::arch::naked_asm!(
+        "2:", "mov eax, {sleep}", "mov rdi, -1", "syscall", "jmp 2b",
+        sleep = const Syscall::SleepUntil as u64,
+    )
+}
+
+#[cfg(not(target_os = "none"))]
+extern "C" fn sleep_for_ever() -> ! {
+    calls::thread_exit(0)
+}
+
+/// Children that sleep; killed again one by one, since a child outlives its parent.
+fn processes(checks: &mut Checks, env: &mut Env) {
+    let Some(image) = env.take(ATTACK_IMAGE).map(Image::from_handle) else { return };
+    let mut children = Vec::new();
+    let refusal = loop {
+        match Command::new(&image, "attack").arg("endless.sleep").spawn() {
+            Ok(child) if children.len() < ENDLESS => children.push(child),
+            Ok(_) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    bench::println!("attack: refused after {} (process)", children.len());
+    checks.refused(("process", children.len()), refusal, NO_MORE);
+    for child in &children {
+        checks.works("kill", child.kill());
+    }
+}
+
+fn memory(checks: &mut Checks) {
+    // Large pieces first, then the crumbs.
+    for pages in [4096, 256, 16, 1] {
+        let mut taken = 0usize;
+        let refusal = loop {
+            match map(0, pages * PAGE, Protection::WRITE) {
+                Ok(_) if taken < ENDLESS => taken += 1,
+                other => break other,
+            }
+        };
+        bench::println!("attack: refused after {taken} (pieces of {pages} pages)");
+        checks.refused((pages, taken), refusal, NO_MORE);
+    }
+    let huge = map(0, 1 << 40, Protection::WRITE);
+    checks.refused("a terabyte", huge, &[Error::OutOfMemory, Error::LimitReached]);
+}
+
+fn handles(checks: &mut Checks) {
+    let Some(endpoint) = checks.works("endpoint", Endpoint::create()) else { return };
+    until_refused(checks, "handle", || calls::duplicate(endpoint.handle(), Rights::SEND));
+    // A full table refuses everything that would need a slot, and nothing else.
+    checks.refused("endpoint", calls::endpoint_create(), NO_MORE);
+    checks.refused("notification", calls::notification_create(), NO_MORE);
+    checks.works("inspect", calls::inspect(endpoint.handle()));
+}

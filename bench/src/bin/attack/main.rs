@@ -1,0 +1,50 @@
+//! Does one wrong thing, or many of one kind: `attack NAME`. `bench::attacks` lists the names and how
+//! each has to end; `attack_suite` runs them all.
+#![cfg_attr(target_os = "none", no_std)]
+#![no_main]
+
+extern crate alloc;
+
+mod arguments;
+mod bombs;
+mod checks;
+mod endless;
+mod fpu;
+mod handles;
+mod instructions;
+mod memory;
+mod messages;
+mod random;
+mod ranges;
+mod raw;
+mod registers;
+
+use bench::runtime::{Env, ExitCode};
+
+bench::main!(main);
+
+async fn main(mut env: Env) -> ExitCode {
+    let name = env.args().get(1).copied().unwrap_or("");
+    let Some((group, attack)) = name.split_once('.') else {
+        return random::run(name, &mut env);
+    };
+    let outcome = match group {
+        "memory" => memory::run(attack, &mut env),
+        "instruction" => instructions::run(attack),
+        "register" => registers::run(attack),
+        "pointer" => arguments::run(attack, &mut env),
+        "handle" => handles::run(attack, &mut env),
+        "message" => messages::run(attack, &mut env),
+        "bomb" => bombs::run(attack, &mut env),
+        "endless" => endless::run(attack, &env),
+        "fpu" => fpu::run(attack, &mut env),
+        _ => None,
+    };
+    match outcome {
+        None => {
+            bench::println!("attack: no attack is called {name:?}");
+            ExitCode(2)
+        }
+        Some(checks) => checks.verdict(),
+    }
+}

@@ -1,0 +1,216 @@
+//! Runs every attack of `bench::attacks` as a process of its own, then random system calls, and
+//! after each asks a witness, started before all of them, whether it still answers.
+//!
+//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many). One line is
+//! printed for each attack; the exit code says whether all ended as they had to.
+#![cfg_attr(target_os = "none", no_std)]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::format;
+
+use bench::abi::start::tag;
+use bench::abi::{Error, ExitStatus, Rights};
+use bench::arguments::wanted;
+use bench::attacks::{ATTACK_IMAGE, ATTACKS, Expected, PROGRESS, PROGRESS_STEP, RANDOM};
+use bench::echo::Echo;
+use bench::println;
+use bench::probe::{ECHO_IMAGE, NOOP_IMAGE};
+use bench::runtime::capability::{Image, Notification};
+use bench::runtime::process::Command;
+use bench::runtime::{Env, ExitCode, calls};
+
+bench::main!(main);
+
+/// Nanoseconds an attack may take that has to end.
+const PATIENCE_NS: u64 = 60_000_000_000;
+/// Nanoseconds an attack that does not end is left alone.
+const ENDLESS_NS: u64 = 50_000_000;
+/// Random calls made, and made in a hurry.
+const RANDOM_CALLS: u64 = 1_000_000;
+const RANDOM_CALLS_QUICK: u64 = 20_000;
+/// Nanoseconds between two looks at a random caller, and how many fruitless ones make it stuck.
+const LOOK_NS: u64 = 4_000_000;
+const STUCK_LOOKS: u32 = 5;
+/// The first look may have to wait for the process to start.
+const FIRST_LOOKS: u32 = 100;
+
+struct Suite {
+    env: Env,
+    attack: Image,
+    echo: Image,
+    noop: Image,
+    witness: Echo,
+    asked: u64,
+    wrong: u32,
+}
+
+async fn main(mut env: Env) -> ExitCode {
+    let mut image = |name| {
+        let image = env.take_image(name);
+        if image.is_none() {
+            println!("attack_suite: no argument image={name}:N with a capability for it");
+        }
+        image
+    };
+    let (Some(attack), Some(echo), Some(noop)) = (image("attack"), image("echo"), image("noop"))
+    else {
+        return ExitCode::FAILURE;
+    };
+    let witness = match Echo::start(&echo, 0, None) {
+        Ok(witness) => witness,
+        Err(error) => {
+            println!("attack_suite: no witness: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut suite = Suite { env, attack, echo, noop, witness, asked: 0, wrong: 0 };
+    let mut made = 0;
+    for attack in ATTACKS {
+        if wanted(suite.env.args(), attack.name) {
+            made += 1;
+            suite.make(attack.name, attack.expected);
+        }
+    }
+    if wanted(suite.env.args(), RANDOM) {
+        suite.random_calls();
+    }
+    println!("attack_suite: {made} attacks, {} wrong", suite.wrong);
+    if suite.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Suite {
+    /// Makes one attack and tells how it ended.
+    fn make(&mut self, name: &str, expected: Expected) {
+        let ended = self.ended(name, expected);
+        let right = match (expected, ended) {
+            (Expected::Refused, Ok(ExitStatus::Exited(0)))
+            | (Expected::Killed, Ok(ExitStatus::Killed)) => true,
+            (Expected::Fault(vectors), Ok(ExitStatus::Faulted(vector))) => {
+                vectors.contains(&vector)
+            }
+            _ => false,
+        };
+        let witness = self.witness_answers();
+        let verdict = if right && witness { "ok" } else { "WRONG" };
+        if verdict != "ok" {
+            self.wrong += 1;
+        }
+        let after = if witness { "" } else { "; the witness no longer answers" };
+        match ended {
+            Ok(ExitStatus::Exited(0)) => {
+                println!("{verdict} {name}: everything was refused{after}");
+            }
+            Ok(ExitStatus::Exited(code)) => println!("{verdict} {name}: exit code {code}{after}"),
+            Ok(ExitStatus::Killed) => println!("{verdict} {name}: killed{after}"),
+            Ok(ExitStatus::Faulted(vector)) => {
+                println!("{verdict} {name}: stopped by exception {vector}{after}");
+            }
+            Err(error) => println!("{verdict} {name}: {error}{after}"),
+        }
+    }
+
+    fn ended(&self, name: &str, expected: Expected) -> Result<ExitStatus, Error> {
+        let patience = if expected == Expected::Killed { ENDLESS_NS } else { PATIENCE_NS };
+        let process = self.command(name, Rights::SEND)?.spawn()?;
+        match process.wait_until(calls::clock()?.0 + patience) {
+            Err(Error::TimedOut) => {
+                process.kill()?;
+                let ended = process.wait()?;
+                // One that had to end by itself did not.
+                if expected == Expected::Killed { Ok(ended) } else { Err(Error::TimedOut) }
+            }
+            other => other,
+        }
+    }
+
+    /// An attack with everything it may want to misuse. `console` is what it may do to the console
+    /// and the kernel log.
+    fn command<'a>(&'a self, name: &'a str, console: Rights) -> Result<Command<'a>, Error> {
+        let mut command = Command::new(&self.attack, "attack").arg(name);
+        for (tag, rights) in [(tag::CONSOLE, console), (tag::LOG, console), (tag::REPORT, console)]
+        {
+            if let Some(handle) = self.env.handle(tag) {
+                command = command.give(tag, calls::duplicate(handle, rights | Rights::TRANSFER)?);
+            }
+        }
+        let spawn = Rights::CONTROL | Rights::DUPLICATE | Rights::TRANSFER;
+        Ok(command
+            .give(ATTACK_IMAGE, self.attack.duplicate(spawn)?)
+            .give(ECHO_IMAGE, self.echo.duplicate(spawn)?)
+            .give(NOOP_IMAGE, self.noop.duplicate(spawn)?))
+    }
+
+    /// Whether the witness still answers with what it is sent.
+    fn witness_answers(&mut self) -> bool {
+        self.asked += 1;
+        let words = [self.asked, !self.asked, 3, 4, 5, self.asked << 32];
+        self.witness.answers(words) == Ok(true)
+    }
+
+    /// Random callers, one after the other, until together they have made enough calls.
+    fn random_calls(&mut self) {
+        let asked = self.env.value("random").and_then(|text| text.parse().ok());
+        let quick = if self.env.has("quick") { RANDOM_CALLS_QUICK } else { RANDOM_CALLS };
+        let wanted = asked.unwrap_or(quick);
+        let (mut made, mut processes, mut fruitless) = (0, 0u64, 0);
+        while made < wanted {
+            processes += 1;
+            match self.random_caller(processes) {
+                Ok(calls) if calls > 0 => {
+                    made += calls;
+                    fruitless = 0;
+                }
+                // Some end at once; many in a row mean that something is wrong.
+                outcome => {
+                    fruitless += 1;
+                    if fruitless > 100 {
+                        println!("WRONG random: the callers no longer call: {outcome:?}");
+                        self.wrong += 1;
+                        return;
+                    }
+                }
+            }
+            if !self.witness_answers() {
+                println!("WRONG random: the witness no longer answers after seed {processes}");
+                self.wrong += 1;
+                return;
+            }
+            if processes % 100 == 0 {
+                println!("attack_suite: {made} random calls by {processes} processes");
+            }
+        }
+        println!("ok random: {made} calls by {processes} processes");
+    }
+
+    /// One random caller, until it has ended or is stuck; at least how many calls it made.
+    fn random_caller(&self, seed: u64) -> Result<u64, Error> {
+        let progress = Notification::create()?;
+        let seed = format!("seed={seed}");
+        // Without the right to write: what it would print is no news.
+        let process = self
+            .command(RANDOM, Rights::DUPLICATE)?
+            .arg(&seed)
+            .give(PROGRESS, progress.duplicate(Rights::SEND | Rights::TRANSFER)?)
+            .spawn()?;
+        let (mut made, mut fruitless, mut limit) = (0, 0, FIRST_LOOKS);
+        while fruitless < limit {
+            match progress.wait_until(calls::clock()?.0 + LOOK_NS) {
+                Ok(bits) => {
+                    made += u64::from(bits.count_ones()) * PROGRESS_STEP;
+                    (fruitless, limit) = (0, STUCK_LOOKS);
+                }
+                Err(Error::TimedOut) => {
+                    if process.wait_until(0).is_ok() {
+                        return Ok(made);
+                    }
+                    fruitless += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        process.kill()?;
+        process.wait().map(|_| made)
+    }
+}
