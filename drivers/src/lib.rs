@@ -1,2 +1,16 @@
-//! placeholder
+//! Async drivers, the traits devices are known by, and what every driver needs: the table of
+//! commands in flight ([`slots`]), noticing completion ([`completion`]), and the [`registry`] that
+//! binds PCI ids to drivers.
+//!
+//! A driver is an `async fn`: it is given the device's registers, DMA memory and interrupts by `hal`,
+//! registers what it found under a device trait, and serves until the device goes away. No `unsafe`,
+//! no interrupt handlers; every one is tested on the host against `hal`'s simulated machine. How to
+//! write one: `docs/writing-a-driver.md`.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod slots;
