@@ -129,3 +129,13 @@ impl DeviceRegion {
         Ok(Self::new(Window::Ports { first }, usize::from(count)))
     }
 }
+
+impl crate::x86_64::serial::Port {
+    /// The registers of the port, for the driver that receives from it. The early console goes on
+    /// sending through the same port: each keeps to its own direction.
+    pub fn registers(self) -> DeviceRegion {
+        // A PC's serial ports are a UART's or nobody's, and a UART does no DMA: no access to it can break
+        // memory safety. So this needs no promise from the caller.
+        DeviceRegion::new(Window::Ports { first: self.base() }, 8)
+    }
+}
