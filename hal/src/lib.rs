@@ -15,6 +15,8 @@ extern crate std;
 
 pub mod boot;
 pub mod clock;
+#[cfg(target_os = "none")]
+pub mod device;
 pub mod dma;
 pub mod interrupt;
 pub mod lock;

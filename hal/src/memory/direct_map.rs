@@ -5,7 +5,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{PhysAddr, VirtAddr};
+use super::frames::memory_map;
+use super::{FrameNumber, PhysAddr, VirtAddr};
+use crate::boot::RegionKind;
 
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 
@@ -30,4 +32,20 @@ pub fn to_virtual(address: PhysAddr) -> VirtAddr {
 #[inline]
 pub fn to_physical(address: VirtAddr) -> PhysAddr {
     PhysAddr(address.0 - offset())
+}
+
+/// Whether the kernel's direct map holds all of the frames `first..end`.
+pub fn covers(first: FrameNumber, end: FrameNumber) -> bool {
+    let Some(map) = memory_map() else { return false };
+    (first.0..end.0).all(|frame| {
+        matches!(
+            map.kind_of(FrameNumber(frame)),
+            Some(
+                RegionKind::Usable
+                    | RegionKind::LoaderReclaimable
+                    | RegionKind::AcpiReclaimable
+                    | RegionKind::AcpiNvs
+            )
+        )
+    })
 }

@@ -12,14 +12,14 @@
 
 use core::mem::ManuallyDrop;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::bitmap::{FrameBitmap, RunShape};
 use super::map::MemoryMap;
-use super::{FRAME_SIZE, FrameNumber, PhysAddr, VirtAddr, direct_map};
+use super::{FRAME_SIZE, FrameNumber, PhysAddr, VirtAddr, direct_map, this_core};
 use crate::boot::{BootInfo, RegionKind};
 use crate::lock::InterruptLock;
-use crate::x86_64::{MAX_CORES, percpu};
+use crate::x86_64::MAX_CORES;
 
 /// Frames a core keeps for itself at most.
 const CACHE_SIZE: usize = 64;
@@ -47,7 +47,6 @@ struct Cache {
 static POOL: InterruptLock<Option<Pool>> = InterruptLock::new(None);
 static MAP: spin::Once<&'static MemoryMap> = spin::Once::new();
 static CACHES: [Cache; MAX_CORES] = [const { Cache::new() }; MAX_CORES];
-static CACHES_ON: AtomicBool = AtomicBool::new(false);
 
 impl Cache {
     const fn new() -> Self {
@@ -73,7 +72,7 @@ impl Cache {
 /// This core's cache, once per-core blocks are in place.
 #[inline]
 fn cache() -> Option<&'static Cache> {
-    CACHES_ON.load(Ordering::Relaxed).then(|| &CACHES[usize::from(percpu::this().core())])
+    this_core().map(|core| &CACHES[usize::from(core)])
 }
 
 /// Fills the pool with the usable memory of the loader's map. Called once, before any allocation.
@@ -122,12 +121,6 @@ impl Pool {
             panic!("{error}");
         }
     }
-}
-
-/// Lets each core keep a few frames for itself. Called once the boot core has its per-core block;
-/// from then on only cores with one may allocate.
-pub(super) fn enable_core_caches() {
-    CACHES_ON.store(true, Ordering::Relaxed);
 }
 
 /// Hands the loader's own memory to the pool. Returns how many frames that were.
@@ -281,6 +274,13 @@ impl FrameRun {
         Ok(Self { first, count: count.max(1) })
     }
 
+    /// Takes back ownership of a run that was forgotten.
+    ///
+    /// # Safety
+    /// These frames are such a run, taken back once, and nothing uses them.
+    pub const unsafe fn from_numbers(first: FrameNumber, count: u64) -> Self {
+        Self { first, count }
+    }
     /// Its first byte.
     pub const fn physical(&self) -> PhysAddr {
         self.first.start()

@@ -7,7 +7,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use spin::Mutex;
 use talc::base::Talc;
@@ -15,10 +15,10 @@ use talc::base::binning::Binning;
 use talc::source::Source;
 use talc::{DefaultBinning, min_first_heap_size};
 
-use super::FRAME_SIZE;
 use super::frames::{FrameRun, RunLimits};
 use super::size_class::{CLASSES, SizeClass};
-use crate::x86_64::{MAX_CORES, percpu};
+use super::{FRAME_SIZE, this_core};
+use crate::x86_64::MAX_CORES;
 
 /// The heap grows by this many bytes at a time, where memory is not short.
 const GROWTH: usize = 256 * 1024;
@@ -30,7 +30,6 @@ static HEAP: KernelHeap = KernelHeap;
 
 static LARGE: Mutex<Talc<Frames, DefaultBinning>> = Mutex::new(Talc::new(Frames));
 static CORES: [FreeLists; MAX_CORES] = [const { FreeLists::new() }; MAX_CORES];
-static LISTS_ON: AtomicBool = AtomicBool::new(false);
 
 /// One core's free blocks, a list for each size class, linked through their first words.
 struct FreeLists {
@@ -53,7 +52,7 @@ impl FreeLists {
     /// This core's lists, once per-core blocks are in place.
     #[inline]
     fn here() -> Option<&'static Self> {
-        LISTS_ON.load(Ordering::Relaxed).then(|| &CORES[usize::from(percpu::this().core())])
+        this_core().map(|core| &CORES[usize::from(core)])
     }
 
     #[inline]
@@ -199,11 +198,6 @@ unsafe impl Source for Frames {
         core::mem::forget(run);
         Ok(())
     }
-}
-
-/// Lets each core keep free blocks for itself. See `frames::enable_core_caches`.
-pub(super) fn enable_core_lists() {
-    LISTS_ON.store(true, Ordering::Relaxed);
 }
 
 /// How the heap is used.

@@ -12,7 +12,10 @@ pub mod frames;
 #[cfg(target_os = "none")]
 pub mod heap;
 pub mod map;
+pub mod ranges;
 pub mod size_class;
+#[cfg(target_os = "none")]
+pub mod stack;
 
 pub use address::{FRAME_SIZE, FrameNumber, PhysAddr, VirtAddr};
 
@@ -30,6 +33,17 @@ pub fn init(info: &crate::boot::BootInfo) {
 /// allocates or frees anything.
 #[cfg(target_os = "none")]
 pub unsafe fn enable_core_caches() {
-    frames::enable_core_caches();
-    heap::enable_core_lists();
+    PER_CORE.store(true, core::sync::atomic::Ordering::Relaxed);
+}
+
+#[cfg(target_os = "none")]
+static PER_CORE: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+/// This core's number, once per-core blocks are in place.
+#[cfg(target_os = "none")]
+#[inline]
+pub(crate) fn this_core() -> Option<u16> {
+    PER_CORE
+        .load(core::sync::atomic::Ordering::Relaxed)
+        .then(|| crate::x86_64::percpu::this().core())
 }

@@ -4,7 +4,6 @@
 
 #[cfg(target_os = "none")]
 pub mod cpu;
-#[cfg(target_os = "none")]
 pub mod paging;
 #[cfg(target_os = "none")]
 pub mod percpu;

@@ -1,13 +1,52 @@
-//! Page tables.
+//! Virtual memory: the kernel's own tables, address spaces of processes, and how translations are
+//! taken away from other cores.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `entry` | one entry of a table; W^X by construction (pure) |
+//! | `tables` | four levels of tables as a data structure (pure) |
+//! | `kernel` | what the upper half holds, built once |
+//! | `space` | the lower half: one process |
+//! | `windows` | kernel pages mapped one by one: stacks, devices |
+//! | `flush` | frames wait until no core can reach them |
+//! | `trampoline` | tables for a core that is just waking up |
+//! | `control` | CR3, CR4, PAT, TLB instructions |
 
-use core::arch::x86_64::__cpuid;
+pub mod entry;
+pub mod tables;
 
-/// Bits of a physical address on this CPU (CPUID 8000_0008h, EAX 7:0).
-#[allow(unused_unsafe)] // Newer compilers know that `__cpuid` is safe.
-pub fn physical_bits() -> u32 {
-    // SAFETY: every x86_64 CPU has CPUID.
-    let highest = unsafe { __cpuid(0x8000_0000) }.eax;
-    // SAFETY: as above.
-    let sizes = unsafe { __cpuid(highest.min(0x8000_0008)) }.eax;
-    if highest >= 0x8000_0008 { sizes & 0xff } else { 36 }
+#[cfg(target_os = "none")]
+mod control;
+#[cfg(target_os = "none")]
+pub mod flush;
+#[cfg(target_os = "none")]
+mod kernel;
+#[cfg(target_os = "none")]
+mod space;
+#[cfg(target_os = "none")]
+mod trampoline;
+#[cfg(target_os = "none")]
+pub mod windows;
+
+pub use entry::{Access, Caching};
+pub use tables::{MapError, Translation};
+
+#[cfg(target_os = "none")]
+pub use self::{
+    control::{flush_everything, pcid_on, physical_bits},
+    flush::{Flush, acknowledge, begin_park, end_park, reap_quarantine},
+    kernel::{PagingError, init, init_core, root},
+    space::{AddressSpace, SpaceUsage, USER_END, USER_START},
+    trampoline::TrampolineTables,
+};
+
+/// Takes the kernel's own tables on this core, unless they are in use already.
+#[cfg(target_os = "none")]
+#[inline]
+pub fn activate_kernel() {
+    let kernel = kernel::root();
+    if control::root() != kernel {
+        // SAFETY: every space shares the kernel's upper half, where all of this runs.
+        unsafe { control::write_root(kernel.start().0) };
+    }
 }

@@ -7,6 +7,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaError};
+use crate::memory::frames::{FrameRun, RunLimits};
+use crate::memory::{FRAME_SIZE, FrameNumber, PhysAddr};
 
 /// All memory below the limit.
 #[derive(Clone, Copy)]
@@ -42,11 +44,23 @@ unsafe impl Send for Frames {}
 unsafe impl Sync for Frames {}
 
 impl Frames {
-    fn allocate(_bytes: usize, _limit: AddressLimit) -> Result<Self, DmaError> {
-        Err(DmaError::OutOfMemory)
+    fn allocate(bytes: usize, limit: AddressLimit) -> Result<Self, DmaError> {
+        let below = limit.highest().checked_add(1).map(PhysAddr);
+        let limits = RunLimits { below, ..RunLimits::default() };
+        let mut run = FrameRun::allocate(bytes.div_ceil(FRAME_SIZE) as u64, limits)
+            .map_err(|_| DmaError::OutOfMemory)?;
+        run.zero();
+        let base = NonNull::new(run.virtual_address().as_mut_ptr()).ok_or(DmaError::OutOfMemory)?;
+        let physical = run.physical().0;
+        core::mem::forget(run);
+        Ok(Self { base, physical })
     }
 
-    fn free(&self, _bytes: usize) {}
+    fn free(&self, bytes: usize) {
+        let first = FrameNumber::containing(PhysAddr(self.physical));
+        // SAFETY: `allocate` forgot the run of that size; the owner of `self` calls this once, last.
+        drop(unsafe { FrameRun::from_numbers(first, bytes.div_ceil(FRAME_SIZE) as u64) });
+    }
 }
 
 /// Memory its driver owns.
