@@ -101,7 +101,7 @@ impl<'a> FrameBitmap<'a> {
                     return Some(FrameNumber(start));
                 }
                 Some(used) => {
-                    start = self.next_free(used + 1, end)?.checked_next_multiple_of(alignment)?
+                    start = self.next_free(used + 1, end)?.checked_next_multiple_of(alignment)?;
                 }
             }
         }

@@ -47,7 +47,8 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// A map of nothing.
+    /// A map of nothing, for a static.
+    #[allow(clippy::large_stack_arrays)]
     pub const fn empty() -> Self {
         Self { ranges: [FrameRange::EMPTY; EDGES], count: 0, edges: [0; EDGES] }
     }
