@@ -51,6 +51,8 @@ pub struct PerCpu {
     pub stop_requested: AtomicBool,
     /// Set by this core once it has stopped.
     pub stopped: AtomicBool,
+    /// Where the core was when it stopped; 0: not in a place that matters.
+    pub stopped_rip: AtomicU64,
     /// What [`user`](super::user) keeps per core.
     pub user: UserSlots,
 }
@@ -73,6 +75,7 @@ impl PerCpu {
             machine_check_pending: AtomicBool::new(false),
             stop_requested: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            stopped_rip: AtomicU64::new(0),
             user: UserSlots::new(),
         }
     }

@@ -1,0 +1,201 @@
+//! From a device's interrupt to the latch somebody awaits.
+//!
+//! Each core has a table from vector to [`InterruptLatch`]; the latches lie in a static pool. A
+//! handler looks up, raises, acknowledges: no lock, no allocation.
+//!
+//! ```text
+//!   device ─► (I/O APIC | MSI) ─► core, vector ─► table ─► latch ─► Interrupt::wait
+//! ```
+//!
+//! A vector may fire once more after its owner let go of it: the table then names no latch (the
+//! interrupt is counted as unexpected) or a new owner's, who wakes once for nothing.
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use thiserror_no_std::Error;
+
+use super::vectors::VectorMap;
+use super::{MAX_CORES, ioapic, madt, percpu};
+use crate::interrupt::{Interrupt, InterruptControl, InterruptLatch};
+
+/// Why there is no interrupt to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InterruptError {
+    /// All device vectors of that core are taken.
+    #[error("core {0} has no free interrupt vector: use another core")]
+    NoVector(u16),
+    /// All latches are taken.
+    #[error("too many device interrupts in use")]
+    NoLatch,
+    /// That core is not up.
+    #[error("core {0} is not running: use another core")]
+    NoSuchCore(u16),
+    /// No I/O APIC has that line, or it is wired to NMI.
+    #[error("interrupt line {0} does not exist or is not a device's")]
+    NoSuchLine(u32),
+    /// Somebody else has the line.
+    #[error("interrupt line {0} is taken, and lines are not shared")]
+    LineTaken(u32),
+    /// The core's APIC id does not fit into a message (that takes interrupt remapping).
+    #[error("core {0} cannot be reached by device interrupts: use one with a lower APIC id")]
+    Unreachable(u16),
+}
+
+/// NMIs that were no request to stop (a failing DIMM, a watchdog, a button).
+pub static NMIS: InterruptLatch = InterruptLatch::new();
+/// Machine checks that were survived.
+pub static MACHINE_CHECKS: InterruptLatch = InterruptLatch::new();
+
+/// How many device interrupts the machine can have in use.
+const LATCHES: usize = 1024;
+static LATCH: [InterruptLatch; LATCHES] = [const { InterruptLatch::new() }; LATCHES];
+static LATCH_TAKEN: [AtomicBool; LATCHES] = [const { AtomicBool::new(false) }; LATCHES];
+
+/// What one core's vectors lead to: 0 nothing, else latch number + 1.
+struct CoreRoutes {
+    vectors: VectorMap,
+    latches: [AtomicU16; 256],
+}
+
+static ROUTES: [CoreRoutes; MAX_CORES] = [const {
+    CoreRoutes { vectors: VectorMap::new(), latches: [const { AtomicU16::new(0) }; 256] }
+}; MAX_CORES];
+
+/// A device vector was delivered on `core`. `false`: it is nobody's.
+#[inline]
+pub(super) fn deliver(core: u16, vector: u8) -> bool {
+    let Some(routes) = ROUTES.get(usize::from(core)) else { return false };
+    let number = routes.latches[usize::from(vector)].load(Ordering::Acquire);
+    let Some(latch) = usize::from(number).checked_sub(1).and_then(|n| LATCH.get(n)) else {
+        return false;
+    };
+    if core == ioapic::HOME_CORE {
+        ioapic::before_acknowledge(vector);
+    }
+    latch.raise();
+    true
+}
+
+/// What a device is told to write to interrupt a core (Intel SDM vol. 3A, 12.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message {
+    /// Where to.
+    pub address: u64,
+    /// What.
+    pub data: u32,
+}
+
+/// A vector on a core and the latch it raises. Dropping it frees both.
+#[derive(Debug)]
+pub struct Route {
+    core: u16,
+    vector: u8,
+    latch: u16,
+}
+
+impl Route {
+    /// A fresh vector on `core`.
+    ///
+    /// # Errors
+    /// The core is not up, or no vector or latch is free.
+    pub fn allocate(core: u16) -> Result<Self, InterruptError> {
+        let block = percpu::of(core).filter(|block| block.online.load(Ordering::Acquire));
+        let routes = ROUTES.get(usize::from(core)).filter(|_| block.is_some());
+        let routes = routes.ok_or(InterruptError::NoSuchCore(core))?;
+        let vector = routes.vectors.allocate().ok_or(InterruptError::NoVector(core))?;
+        let free = LATCH_TAKEN.iter().position(|taken| !taken.swap(true, Ordering::AcqRel));
+        let Some(number) = free else {
+            routes.vectors.free(vector);
+            return Err(InterruptError::NoLatch);
+        };
+        LATCH[number].take();
+        let latch = number as u16;
+        routes.latches[usize::from(vector)].store(latch + 1, Ordering::Release);
+        Ok(Self { core, vector, latch })
+    }
+
+    /// What a device must be told for it to interrupt here.
+    ///
+    /// # Errors
+    /// The core's APIC id does not fit the eight bits there are for it.
+    pub fn message(&self) -> Result<Message, InterruptError> {
+        let unreachable = InterruptError::Unreachable(self.core);
+        let id = percpu::of(self.core).ok_or(unreachable)?.lapic_id();
+        let id = u8::try_from(id).ok().filter(|id| *id != 0xff).ok_or(unreachable)?;
+        let address = 0xfee0_0000 | u64::from(id) << 12;
+        Ok(Message { address, data: u32::from(self.vector) })
+    }
+
+    /// What the handler raises.
+    pub fn latch(&self) -> &'static InterruptLatch {
+        &LATCH[usize::from(self.latch)]
+    }
+
+    /// On which core the handler runs.
+    pub fn core(&self) -> u16 {
+        self.core
+    }
+
+    /// The vector on that core.
+    pub fn vector(&self) -> u8 {
+        self.vector
+    }
+
+    /// Joins the route to what can mask its source. `control` should own the route, so that the
+    /// vector is freed only after the source was masked.
+    pub fn join(latch: &'static InterruptLatch, control: Box<dyn InterruptControl>) -> Interrupt {
+        Interrupt::new(latch, control)
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        let routes = &ROUTES[usize::from(self.core)];
+        routes.latches[usize::from(self.vector)].store(0, Ordering::Release);
+        routes.vectors.free(self.vector);
+        LATCH_TAKEN[usize::from(self.latch)].store(false, Ordering::Release);
+    }
+}
+
+/// A message-signalled interrupt is masked at its device, by whoever drives the MSI capability.
+impl InterruptControl for Route {
+    fn mask(&self) {}
+    fn unmask(&self) {}
+}
+
+/// An interrupt that a device raises by message (MSI, MSI-X) on `core`, and what to tell the
+/// device. Masking is the device's: `mask` and `unmask` of the result do nothing.
+///
+/// # Errors
+/// No vector or latch is free, or the core cannot be reached.
+pub fn message_signalled(core: u16) -> Result<(Interrupt, Message), InterruptError> {
+    let route = Route::allocate(core)?;
+    let message = route.message()?;
+    Ok((Route::join(route.latch(), Box::new(route)), message))
+}
+
+/// The interrupt of an ISA device by its ISA number; overrides are seen to. It begins masked.
+///
+/// # Errors
+/// The line is not there or taken, or no vector is free.
+pub fn isa(irq: u8) -> Result<Interrupt, InterruptError> {
+    on_line(ioapic::isa_line(irq).ok_or(InterruptError::NoSuchLine(u32::from(irq)))?)
+}
+
+/// The interrupt of a line as ACPI and PCI routing name them. It begins masked. Lines arrive on
+/// core 0; the wake carries them on.
+///
+/// # Errors
+/// The line is not there or taken, or no vector is free.
+pub fn on_line(line: madt::Line) -> Result<Interrupt, InterruptError> {
+    let route = Route::allocate(ioapic::HOME_CORE)?;
+    let latch = route.latch();
+    let claimed = ioapic::ClaimedLine::claim(line, route)?;
+    Ok(Route::join(latch, Box::new(claimed)))
+}
+
+/// How many device vectors `core` has in use.
+pub fn in_use(core: u16) -> u32 {
+    ROUTES.get(usize::from(core)).map_or(0, |routes| routes.vectors.in_use())
+}

@@ -1,0 +1,313 @@
+//! The I/O APICs: interrupt lines from the board to the cores.
+//!
+//! Their registers sit behind an index and a data window, so two writers would need a lock, which
+//! handlers must not take. Instead one core alone touches them, the boot core, with interrupts
+//! off; all lines arrive there. Others write what they want into the line's record, mark it and
+//! send an interrupt. The records are also what [`restore`] writes back after sleep.
+//!
+//! ```text
+//!  any core: line.wanted = entry; dirty |= bit ──IPI──► boot core: entry ─► registers
+//!  boot core, level line fired:  mask, then acknowledge; `rearm` unmasks when the driver is done
+//! ```
+//!
+//! Source: Intel 82093AA data sheet; lines and overrides from the MADT.
+
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use spin::Once;
+use thiserror_no_std::Error;
+
+use super::interrupt::{InterruptError, Route};
+use super::madt::{Line, Madt, Polarity, Trigger};
+use super::{apic, interrupts, ipi, percpu, vectors};
+use crate::interrupt::InterruptControl;
+
+/// The core that lines arrive at and that alone touches the registers.
+pub const HOME_CORE: u16 = 0;
+
+/// Most lines over all I/O APICs that are driven.
+const MAX_LINES: usize = 256;
+const MAX_CHIPS: usize = 16;
+
+const SELECT: usize = 0x00;
+const WINDOW: usize = 0x10;
+const VERSION: u32 = 1;
+const REDIRECTION: u32 = 0x10;
+
+const ENTRY_MASKED: u64 = 1 << 16;
+const ENTRY_LEVEL: u64 = 1 << 15;
+const ENTRY_ACTIVE_LOW: u64 = 1 << 13;
+const ENTRY_NMI: u64 = 4 << 8;
+
+/// Why the I/O APICs cannot be driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum IoApicError {
+    /// Its registers cannot be mapped.
+    #[error("the I/O APIC's registers at {0:#x} cannot be mapped")]
+    Unmapped(u64),
+    /// Reading the version gives nonsense.
+    #[error("the I/O APIC at {0:#x} does not answer: hardware fault")]
+    NoAnswer(u64),
+    /// More than there is room for.
+    #[error("more I/O APICs or lines than Pollux handles: the rest stay unused")]
+    TooMany,
+}
+
+#[derive(Clone, Copy)]
+struct Chip {
+    registers: *mut u32,
+    gsi_base: u32,
+    lines: u32,
+}
+
+/// The chips found and what the MADT says of their lines.
+struct IoApics {
+    chips: [Option<Chip>; MAX_CHIPS],
+    isa: [Line; 16],
+    nmi: [u64; MAX_LINES / 64],
+}
+
+// SAFETY: the registers are mapped for good; only the boot core accesses them (see the head).
+unsafe impl Send for IoApics {}
+// SAFETY: as above.
+unsafe impl Sync for IoApics {}
+
+static IO_APICS: Once<IoApics> = Once::new();
+
+/// What each line's redirection entry is to be, by global number.
+static WANTED: [AtomicU64; MAX_LINES] = [const { AtomicU64::new(ENTRY_MASKED) }; MAX_LINES];
+static TAKEN: [AtomicBool; MAX_LINES] = [const { AtomicBool::new(false) }; MAX_LINES];
+/// Lines whose entry is to be written, a bit each.
+static DIRTY: [AtomicU64; MAX_LINES / 64] = [const { AtomicU64::new(0) }; MAX_LINES / 64];
+/// For each vector of the boot core: the line that raises it and must be masked first, as line
+/// number + 1; 0: none (edge-triggered, or no line).
+static LEVEL_LINE: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
+
+/// Finds the I/O APICs, masks all of their lines and wires NMI sources. `map` yields where a page of
+/// registers (by physical address) is mapped, uncached, for good.
+///
+/// # Errors
+/// A chip cannot be driven. Fatal: without them no device interrupt arrives.
+///
+/// # Safety
+/// Called once, on the boot core, with interrupts off, after [`apic::init`]; `map` keeps its word.
+pub unsafe fn init(
+    madt: &Madt,
+    mut map: impl FnMut(u64) -> Option<*mut u32>,
+) -> Result<(), IoApicError> {
+    let mut chips = [None; MAX_CHIPS];
+    let entries = madt.io_apics.as_slice();
+    for (place, entry) in chips.iter_mut().zip(entries) {
+        let address = u64::from(entry.address);
+        let registers = map(address).ok_or(IoApicError::Unmapped(address))?;
+        let mut chip = Chip { registers, gsi_base: entry.gsi_base, lines: 0 };
+        let version = chip.read(VERSION);
+        if version == 0 || version == u32::MAX {
+            return Err(IoApicError::NoAnswer(address));
+        }
+        chip.lines = (version >> 16 & 0xff) + 1;
+        log::debug!(
+            "ioapic: lines {} to {} at {address:#x}",
+            chip.gsi_base,
+            chip.gsi_base + chip.lines - 1
+        );
+        *place = Some(chip);
+    }
+    if entries.len() > MAX_CHIPS {
+        log::warn!("ioapic: {}", IoApicError::TooMany);
+    }
+    let mut nmi = [0; MAX_LINES / 64];
+    let boot_core = u64::from(percpu::this().lapic_id()) << 56;
+    for line in madt.nmi_sources.as_slice() {
+        if let Some(wanted) = WANTED.get(line.gsi as usize) {
+            nmi[line.gsi as usize / 64] |= 1 << (line.gsi % 64);
+            wanted.store(entry_bits(line) | ENTRY_NMI | boot_core, Ordering::Relaxed);
+        }
+    }
+    let isa = core::array::from_fn(|irq| madt.isa_line(irq as u8));
+    IO_APICS.call_once(|| IoApics { chips, isa, nmi });
+    restore();
+    Ok(())
+}
+
+/// Writes every line's entry anew: at start, and after a sleep that lost them. Boot core only, with
+/// interrupts off.
+pub fn restore() {
+    let Some(io_apics) = IO_APICS.get() else { return };
+    for chip in io_apics.chips.iter().flatten() {
+        for gsi in chip.gsi_base..chip.gsi_base.saturating_add(chip.lines) {
+            chip.write_entry(gsi);
+        }
+    }
+}
+
+/// How an ISA interrupt is wired. `None` before [`init`] and beyond the 16 there are.
+pub fn isa_line(irq: u8) -> Option<Line> {
+    IO_APICS.get()?.isa.get(usize::from(irq)).copied()
+}
+
+fn entry_bits(line: &Line) -> u64 {
+    let level = if line.trigger == Trigger::Level { ENTRY_LEVEL } else { 0 };
+    let low = if line.polarity == Polarity::Low { ENTRY_ACTIVE_LOW } else { 0 };
+    level | low
+}
+
+impl Chip {
+    fn read(&self, register: u32) -> u32 {
+        // SAFETY: the page is mapped; the boot core alone gets here, with interrupts off.
+        unsafe {
+            self.registers.byte_add(SELECT).write_volatile(register);
+            self.registers.byte_add(WINDOW).read_volatile()
+        }
+    }
+
+    fn write(&self, register: u32, value: u32) {
+        // SAFETY: as above.
+        unsafe {
+            self.registers.byte_add(SELECT).write_volatile(register);
+            self.registers.byte_add(WINDOW).write_volatile(value);
+        }
+    }
+
+    /// Brings the entry of `gsi` (one of this chip's) to what is wanted.
+    fn write_entry(&self, gsi: u32) {
+        let wanted = WANTED.get(gsi as usize).map_or(ENTRY_MASKED, |w| w.load(Ordering::Acquire));
+        let register = REDIRECTION + 2 * (gsi - self.gsi_base);
+        // Masked while the halves disagree.
+        self.write(register, ENTRY_MASKED as u32);
+        self.write(register + 1, (wanted >> 32) as u32);
+        self.write(register, wanted as u32);
+    }
+
+    /// Masks without touching the rest.
+    fn mask_entry(&self, gsi: u32, wanted: u64) {
+        self.write(REDIRECTION + 2 * (gsi - self.gsi_base), (wanted | ENTRY_MASKED) as u32);
+    }
+}
+
+impl IoApics {
+    fn chip_of(&self, gsi: u32) -> Option<&Chip> {
+        self.chips.iter().flatten().find(|c| gsi >= c.gsi_base && gsi - c.gsi_base < c.lines)
+    }
+}
+
+/// The handler of [`vectors::IOAPIC`], and what the boot core itself calls: writes what others
+/// asked for.
+pub(super) fn apply_requests() {
+    let Some(io_apics) = IO_APICS.get() else { return };
+    for (word, dirty) in (0u32..).zip(&DIRTY) {
+        let mut bits = dirty.swap(0, Ordering::AcqRel);
+        while bits != 0 {
+            let gsi = word * 64 + bits.trailing_zeros();
+            bits &= bits - 1;
+            if let Some(chip) = io_apics.chip_of(gsi) {
+                chip.write_entry(gsi);
+            }
+        }
+    }
+}
+
+/// Has the boot core write the entry of `gsi`: at once there, soon from elsewhere.
+fn request(gsi: u32) {
+    DIRTY[gsi as usize / 64].fetch_or(1 << (gsi % 64), Ordering::AcqRel);
+    interrupts::without(|| {
+        if percpu::this().core() == HOME_CORE {
+            apply_requests();
+        } else {
+            ipi::send(HOME_CORE, vectors::IOAPIC);
+        }
+    });
+}
+
+/// On the boot core, before a device vector is acknowledged: a level-triggered line still asks, and
+/// would interrupt again at once, so it is masked until its driver has dealt with the device.
+#[inline]
+pub(super) fn before_acknowledge(vector: u8) {
+    let number = LEVEL_LINE[usize::from(vector)].load(Ordering::Acquire);
+    let Some(gsi) = number.checked_sub(1).map(u32::from) else { return };
+    let wanted = WANTED[gsi as usize].fetch_or(ENTRY_MASKED, Ordering::AcqRel);
+    if let Some(chip) = IO_APICS.get().and_then(|io_apics| io_apics.chip_of(gsi)) {
+        chip.mask_entry(gsi, wanted);
+    }
+}
+
+/// A line that one driver owns. Dropping it masks the line, then frees the vector.
+#[derive(Debug)]
+pub(super) struct ClaimedLine {
+    gsi: u32,
+    level: bool,
+    route: Route,
+}
+
+impl ClaimedLine {
+    /// Takes `line` and points it, masked, at `route` (on the boot core).
+    pub(super) fn claim(line: Line, route: Route) -> Result<Self, InterruptError> {
+        let gsi = line.gsi;
+        let no_such = InterruptError::NoSuchLine(gsi);
+        let io_apics = IO_APICS.get().ok_or(no_such)?;
+        // The last line would not fit `LEVEL_LINE`.
+        if gsi as usize >= MAX_LINES - 1 || io_apics.chip_of(gsi).is_none() {
+            return Err(no_such);
+        }
+        if io_apics.nmi[gsi as usize / 64] >> (gsi % 64) & 1 != 0 {
+            return Err(no_such);
+        }
+        let destination = route.message().map_err(|_| InterruptError::Unreachable(HOME_CORE))?;
+        let apic_id = destination.address >> 12 & 0xff;
+        if TAKEN[gsi as usize].swap(true, Ordering::AcqRel) {
+            return Err(InterruptError::LineTaken(gsi));
+        }
+        let level = line.trigger == Trigger::Level;
+        if level {
+            LEVEL_LINE[usize::from(route.vector())].store(gsi as u8 + 1, Ordering::Release);
+        }
+        let entry = entry_bits(&line) | apic_id << 56 | u64::from(route.vector()) | ENTRY_MASKED;
+        WANTED[gsi as usize].store(entry, Ordering::Release);
+        request(gsi);
+        Ok(Self { gsi, level, route })
+    }
+
+    fn set_masked(&self, masked: Masked) {
+        let wanted = &WANTED[self.gsi as usize];
+        match masked {
+            Masked::Yes => wanted.fetch_or(ENTRY_MASKED, Ordering::AcqRel),
+            Masked::No => wanted.fetch_and(!ENTRY_MASKED, Ordering::AcqRel),
+        };
+        request(self.gsi);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Masked {
+    Yes,
+    No,
+}
+
+impl InterruptControl for ClaimedLine {
+    fn mask(&self) {
+        self.set_masked(Masked::Yes);
+    }
+
+    fn unmask(&self) {
+        self.set_masked(Masked::No);
+    }
+
+    fn rearm(&self) {
+        if self.level && WANTED[self.gsi as usize].load(Ordering::Acquire) & ENTRY_MASKED != 0 {
+            self.set_masked(Masked::No);
+        }
+    }
+}
+
+impl Drop for ClaimedLine {
+    fn drop(&mut self) {
+        self.mask();
+        LEVEL_LINE[usize::from(self.route.vector())].store(0, Ordering::Release);
+        TAKEN[self.gsi as usize].store(false, Ordering::Release);
+    }
+}
+
+/// Whether the local APIC and at least one I/O APIC are ready.
+pub fn is_ready() -> bool {
+    apic::is_ready() && IO_APICS.is_completed()
+}
