@@ -11,6 +11,7 @@ mod elf;
 mod help;
 mod image;
 mod limine;
+mod lint;
 mod medium;
 mod options;
 mod process;
@@ -58,7 +59,8 @@ fn execute(command: Command, options: &Options) -> Result<ExitCode> {
         Command::Image => run::image(&workspace, options),
         Command::Gdb => run::gdb(&workspace, options),
         Command::Setup => set_up(&workspace, options),
-        Command::Test | Command::Bench | Command::Lint | Command::Soak => {
+        Command::Lint => lint::run(&workspace),
+        Command::Test | Command::Bench | Command::Soak => {
             bail!("not here yet")
         }
         Command::Help => {
