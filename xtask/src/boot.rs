@@ -71,14 +71,14 @@ pub enum Echo {
     Silent,
 }
 
-/// Runs `machine` (whose console must be [`crate::qemu::Console::Pipe`]) until it ends, `until`
-/// appears on the console, or `limit` has passed.
+/// Runs `machine` (whose console must be [`crate::qemu::Console::Pipe`]) until it ends, the
+/// console holds `enough`, or `limit` has passed.
 pub fn boot(
     machine: &Machine,
     emulator: &Emulator,
     limit: Duration,
     echo: Echo,
-    until: Option<&str>,
+    enough: &dyn Fn(&str) -> bool,
 ) -> Result<Outcome> {
     machine.prepare(emulator)?;
     let start = Instant::now();
@@ -114,7 +114,7 @@ pub fn boot(
         if let Some(status) = child.wait_until(Some(soon))? {
             break Ended::Status(status.code().unwrap_or(-1));
         }
-        if until.is_some_and(|until| text().contains(until)) {
+        if enough(&text()) {
             child.kill();
             break Ended::Seen;
         }
@@ -132,9 +132,9 @@ pub fn boot(
     let _ = fs::remove_file(machine.monitor());
     let serial = text();
     // It may have said the words with its last breath.
-    let ended = match until {
-        Some(until) if matches!(ended, Ended::Status(_)) && serial.contains(until) => Ended::Seen,
-        _ => ended,
+    let ended = match ended {
+        Ended::Status(_) if enough(&serial) => Ended::Seen,
+        ended => ended,
     };
     let read = |name| {
         fs::read(machine.dir.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())

@@ -117,6 +117,11 @@ impl<'a> Elf<'a> {
     pub fn stripped(&self) -> Result<Vec<u8>> {
         let segments = self.segments()?;
         ensure!(!segments.is_empty(), "nothing to load: no segments");
+        let entry = self.entry();
+        let inside = |segment: &Segment| {
+            entry.checked_sub(segment.address).is_some_and(|offset| offset < segment.memory_size)
+        };
+        ensure!(segments.iter().any(inside), "the entry point {entry:#x} lies in no segment");
         let headers = size(self.bytes, 32).unwrap_or(0)
             + self.table(32, 54, PROGRAM_HEADER)?.len() * PROGRAM_HEADER;
         let end = segments.iter().map(|segment| segment.offset + segment.file_size).max();

@@ -4,7 +4,7 @@
 //! module. The file is sparse; written to a USB stick with `dd` it boots a real machine.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -148,7 +148,6 @@ impl Write for Slice<'_> {
 
 impl Seek for Slice<'_> {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        // The standard cursor knows how to add offsets; lend it one of our length.
         let end = i128::from(self.length);
         let target = match to {
             SeekFrom::Start(at) => i128::from(at),
@@ -164,6 +163,7 @@ impl Seek for Slice<'_> {
 }
 
 /// Reads one file back out of an image; `None` if it isn't there.
+#[cfg(test)]
 pub fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let disk = GptConfig::new().writable(false).open_from_device(&mut file)?;
@@ -176,7 +176,7 @@ pub fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; usize::try_from(length)?];
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(&mut bytes)?;
-    let volume = FileSystem::new(Cursor::new(bytes), FsOptions::new())?;
+    let volume = FileSystem::new(std::io::Cursor::new(bytes), FsOptions::new())?;
     let root = volume.root_dir();
     match root.open_file(name) {
         Ok(mut file) => {

@@ -6,6 +6,7 @@
 //! child outlives this tool.
 
 mod boot;
+mod boots;
 mod build;
 mod elf;
 mod help;
@@ -18,10 +19,14 @@ mod process;
 mod progress;
 mod qemu;
 mod qmp;
+mod records;
 mod run;
 mod setup;
+mod steps;
 mod symbols;
+mod test;
 mod toolchain;
+mod trial;
 mod workspace;
 
 use std::process::ExitCode;
@@ -60,7 +65,8 @@ fn execute(command: Command, options: &Options) -> Result<ExitCode> {
         Command::Gdb => run::gdb(&workspace, options),
         Command::Setup => set_up(&workspace, options),
         Command::Lint => lint::run(&workspace),
-        Command::Test | Command::Bench | Command::Soak => {
+        Command::Test => test::run(&workspace, options),
+        Command::Bench | Command::Soak => {
             bail!("not here yet")
         }
         Command::Help => {

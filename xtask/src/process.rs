@@ -30,8 +30,6 @@ pub enum End {
 /// A running child process; killed when dropped.
 pub struct Running {
     child: Arc<Mutex<Child>>,
-    /// Process id, for messages.
-    pub pid: u32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -43,20 +41,14 @@ impl Running {
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let pid = child.id();
         let child = Arc::new(Mutex::new(child));
         lock(&CHILDREN).push(Arc::clone(&child));
-        Ok(Self { child, pid })
+        Ok(Self { child })
     }
 
     /// The child's standard output, if it is a pipe and nobody took it before.
     pub fn take_stdout(&self) -> Option<std::process::ChildStdout> {
         lock(&self.child).stdout.take()
-    }
-
-    /// The child's standard error, if it is a pipe and nobody took it before.
-    pub fn take_stderr(&self) -> Option<std::process::ChildStderr> {
-        lock(&self.child).stderr.take()
     }
 
     /// Its exit status, if it has left.

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        let text = |lines| format!("//! Head.\n{}", "x\n".repeat(lines - 1));
+        let text = |lines: usize| format!("//! Head.\n{}", "x\n".repeat(lines - 1));
         assert!(messages("x.rs", &text(400)).is_empty());
         assert_eq!(messages("x.rs", &text(401)), [(401, Severity::Warning)]);
         assert_eq!(messages("x.rs", &text(501)), [(501, Severity::Error)]);

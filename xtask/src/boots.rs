@@ -1,0 +1,349 @@
+//! The table of boots that `test` and `soak` drive from outside. Adding one is adding a line.
+
+use anyhow::{Context, Result, bail};
+
+use crate::boot::{FAILURE, SUCCESS};
+use crate::image::Entry;
+
+/// A loader a boot insists on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Whichever the user would get.
+    AnyLoader,
+    /// `hal/uefi-loader`.
+    OwnLoader,
+    /// The official Limine; skipped where there is none.
+    Limine,
+}
+
+/// What is done to the boot medium first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// Nothing.
+    None,
+    /// A file gets other contents: no ELF, only noise.
+    Corrupt(&'static str),
+    /// A file loses its second half.
+    Cut(&'static str),
+    /// A file named by `limine.conf` is not there.
+    Remove(&'static str),
+    /// `limine.conf` itself reads like this.
+    Configuration(&'static str),
+    /// One more module, this many MiB of it.
+    Ballast(usize),
+}
+
+/// What has to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// QEMU leaves with this status, by `isa-debug-exit`.
+    Status(i32),
+    /// One of these comes up on the console (any case); the machine is ended then.
+    Says(&'static [&'static str]),
+    /// The status, and before it one of these.
+    StatusAfter(i32, &'static [&'static str]),
+}
+
+/// One boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot {
+    /// Its name, for `--filter`.
+    pub name: &'static str,
+    /// Virtual CPUs.
+    pub cores: u32,
+    /// Guest memory in MiB.
+    pub memory: u32,
+    /// The kernel's command line.
+    pub words: &'static str,
+    /// Which loader.
+    pub needs: Needs,
+    /// What is wrong with the medium.
+    pub mutation: Mutation,
+    /// What has to happen.
+    pub expect: Expect,
+    /// Names that have to be among the metrics on COM2.
+    pub metrics: &'static [&'static str],
+    /// Time limit in seconds.
+    pub limit: u64,
+}
+
+const PLAIN: Boot = Boot {
+    name: "",
+    cores: 4,
+    memory: 512,
+    words: "exit=qemu",
+    needs: Needs::AnyLoader,
+    mutation: Mutation::None,
+    expect: Expect::Status(SUCCESS),
+    metrics: &[],
+    limit: 120,
+};
+
+/// Every figure the benchmark has to come up with on several cores.
+const METRICS: &[&str] = &[
+    "boot.entry_to_ring3",
+    "executor.cross_core_wake",
+    "executor.wake_to_poll",
+    "ipc.call_reply",
+    "ipc.cross_core",
+    "notify.round_trip",
+    "page.touch",
+    "process.spawn_exit",
+    "syscall.null",
+    "syscall.yield",
+    "thread.switch",
+];
+
+const TESTS: &str = "test exit=qemu";
+const BENCH: &str = "headless bench.quick exit=qemu";
+const HELLO: &str = "run=hello headless exit=qemu";
+
+/// All of them. Exit status 33 is the kernel's success, 35 its failure.
+pub const BOOTS: &[Boot] = &[
+    Boot { name: "kernel-tests.1-core", cores: 1, words: TESTS, limit: 300, ..PLAIN },
+    Boot { name: "kernel-tests.4-cores", words: TESTS, limit: 300, ..PLAIN },
+    Boot {
+        name: "kernel-tests.own-loader",
+        words: TESTS,
+        needs: Needs::OwnLoader,
+        limit: 300,
+        ..PLAIN
+    },
+    Boot { name: "kernel-tests.limine", words: TESTS, needs: Needs::Limine, limit: 300, ..PLAIN },
+    Boot { name: "program.hello", words: HELLO, ..PLAIN },
+    Boot { name: "bench.4-cores", words: BENCH, metrics: METRICS, limit: 400, ..PLAIN },
+    Boot {
+        name: "bench.1-core",
+        cores: 1,
+        words: BENCH,
+        metrics: &["syscall.null", "ipc.call_reply"],
+        limit: 300,
+        ..PLAIN
+    },
+    Boot {
+        name: "bench.128-mib",
+        memory: 128,
+        words: BENCH,
+        metrics: &["syscall.null"],
+        limit: 400,
+        ..PLAIN
+    },
+    Boot { name: "attack.4-cores", words: "attack exit=qemu", limit: 400, ..PLAIN },
+    Boot { name: "attack.1-core", cores: 1, words: "attack exit=qemu", limit: 400, ..PLAIN },
+    Boot {
+        name: "command-line.garbage",
+        words: "=== frob=1 log=loud smp=banana bench.filter irq= \"quote 'x' run.args=,, %s%n \\ headless run=hello exit=qemu",
+        expect: Expect::StatusAfter(SUCCESS, &["unknown", "ignored", "warn"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "program.missing",
+        words: "run=no-such-program headless exit=qemu",
+        expect: Expect::StatusAfter(FAILURE, &["no-such-program"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "program.corrupt",
+        words: HELLO,
+        mutation: Mutation::Corrupt("pollux/hello"),
+        expect: Expect::StatusAfter(FAILURE, &["hello"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "program.cut",
+        words: HELLO,
+        mutation: Mutation::Cut("pollux/hello"),
+        expect: Expect::StatusAfter(FAILURE, &["hello"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "symbols.corrupt",
+        words: HELLO,
+        mutation: Mutation::Corrupt("pollux/kernel.sym"),
+        ..PLAIN
+    },
+    Boot {
+        name: "module.missing",
+        mutation: Mutation::Remove("pollux/hello"),
+        expect: Expect::Says(&["pollux/hello"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "kernel.missing",
+        mutation: Mutation::Remove("pollux/kernel"),
+        expect: Expect::Says(&["pollux/kernel", "failed to open executable"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "kernel.corrupt",
+        mutation: Mutation::Corrupt("pollux/kernel"),
+        expect: Expect::Says(&["elf", "kernel:", "panic"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "kernel.cut",
+        needs: Needs::OwnLoader,
+        mutation: Mutation::Cut("pollux/kernel"),
+        expect: Expect::Says(&["pollux/kernel"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "loader.bad-configuration",
+        needs: Needs::OwnLoader,
+        mutation: Mutation::Configuration("this is no configuration\n\0\x01: : :\n"),
+        expect: Expect::Says(&["limine.conf"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "memory.too-little-to-load",
+        memory: 128,
+        mutation: Mutation::Ballast(120),
+        expect: Expect::Says(&[
+            "out of memory",
+            "not enough memory",
+            "too little memory",
+            "out_of_resources",
+        ]),
+        ..PLAIN
+    },
+    Boot {
+        name: "memory.too-little-to-run",
+        memory: 128,
+        words: BENCH,
+        mutation: Mutation::Ballast(88),
+        expect: Expect::Says(&[
+            "out of memory",
+            "not enough memory",
+            "too little memory",
+            "out_of_resources",
+        ]),
+        ..PLAIN
+    },
+];
+
+impl Mutation {
+    /// Does it to the files of a boot medium.
+    pub fn apply(self, entries: &mut Vec<Entry>) -> Result<()> {
+        let find = |entries: &Vec<Entry>, path: &str| {
+            let found = entries.iter().position(|entry| entry.path == path);
+            found.with_context(|| format!("there is no {path} on the medium to damage"))
+        };
+        match self {
+            Self::None => {}
+            Self::Corrupt(path) => {
+                let at = find(entries, path)?;
+                entries[at].contents = noise(4096);
+            }
+            Self::Cut(path) => {
+                let at = find(entries, path)?;
+                let half = entries[at].contents.len() / 2;
+                entries[at].contents.truncate(half);
+            }
+            Self::Remove(path) => {
+                let at = find(entries, path)?;
+                entries.remove(at);
+            }
+            Self::Configuration(text) => {
+                let at = find(entries, "limine.conf")?;
+                entries[at].contents = text.as_bytes().to_vec();
+            }
+            Self::Ballast(size) => {
+                let at = find(entries, "limine.conf")?;
+                let lines =
+                    "    module_path: boot():/pollux/ballast\n    module_cmdline: ballast\n";
+                entries[at].contents.extend_from_slice(lines.as_bytes());
+                entries.push(Entry::new("pollux/ballast", vec![0x5a; size << 20]));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same noise every time (xorshift).
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+impl Expect {
+    /// Whether what was waited for stands on the console, if waiting for it is all there is.
+    pub fn said_enough(&self, console: &str) -> bool {
+        match self {
+            Self::Says(texts) => said(console, texts),
+            Self::Status(_) | Self::StatusAfter(..) => false,
+        }
+    }
+
+    /// Judges an end: the exit status (`None`: it was ended from outside) and the console.
+    pub fn judge(&self, status: Option<i32>, console: &str) -> Result<()> {
+        let (expected, texts) = match *self {
+            Self::Status(expected) => (Some(expected), None),
+            Self::Says(texts) => (None, Some(texts)),
+            Self::StatusAfter(expected, texts) => (Some(expected), Some(texts)),
+        };
+        if let Some(texts) = texts
+            && !said(console, texts)
+        {
+            bail!("the console says nothing of: {}", texts.join(" | "));
+        }
+        if let Some(expected) = expected
+            && status != Some(expected)
+        {
+            let meaning = if expected == SUCCESS { "success" } else { "failure" };
+            bail!("expected the kernel to report {meaning} ({expected}), got {status:?}");
+        }
+        Ok(())
+    }
+}
+
+fn said(console: &str, texts: &[&str]) -> bool {
+    let console = console.to_lowercase();
+    texts.iter().any(|text| console.contains(&text.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = BOOTS.iter().map(|boot| boot.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), BOOTS.len());
+    }
+
+    #[test]
+    fn media_are_damaged_as_told() {
+        let fresh = || vec![Entry::new("limine.conf", *b"x\n"), Entry::new("pollux/a", *b"abcd")];
+        let mutated = |mutation: Mutation| {
+            let mut entries = fresh();
+            mutation.apply(&mut entries).map(|()| entries)
+        };
+        assert_eq!(mutated(Mutation::Cut("pollux/a")).unwrap()[1].contents, b"ab");
+        assert_eq!(mutated(Mutation::Corrupt("pollux/a")).unwrap()[1].contents.len(), 4096);
+        assert_eq!(mutated(Mutation::Remove("pollux/a")).unwrap().len(), 1);
+        let heavy = mutated(Mutation::Ballast(1)).unwrap();
+        assert_eq!(heavy[2].contents.len(), 1 << 20);
+        assert!(String::from_utf8_lossy(&heavy[0].contents).contains("pollux/ballast"));
+        assert!(mutated(Mutation::Remove("pollux/b")).is_err());
+    }
+
+    #[test]
+    fn ends_are_judged() {
+        let expect = Expect::StatusAfter(FAILURE, &["no such"]);
+        assert!(expect.judge(Some(35), "No such thing").is_ok());
+        assert!(expect.judge(Some(33), "No such thing").is_err());
+        assert!(expect.judge(Some(35), "fine").is_err());
+        assert!(!expect.said_enough("no such"));
+        assert!(Expect::Says(&["x"]).said_enough("X"));
+        assert!(Expect::Says(&["x"]).judge(None, "x").is_ok());
+        assert!(Expect::Status(33).judge(None, "").is_err());
+    }
+}

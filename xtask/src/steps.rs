@@ -1,0 +1,221 @@
+//! The host's part of `test`: formatting, clippy, host tests, loom, the templates in `docs/`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{self, Running};
+use crate::setup;
+use crate::toolchain::Target;
+use crate::workspace::{Workspace, parse_version};
+
+/// Crates whose tests run on the host, with their tests' time limit in seconds.
+pub const HOST_CRATES: &[(&str, u64)] = &[
+    ("xtask", 300),
+    ("protocols", 600),
+    ("executor", 600),
+    ("hal", 600),
+    ("drivers", 600),
+    ("bench", 300),
+    ("uefi-loader", 300),
+];
+
+/// The compiler clippy's warnings were last cleaned up with; newer ones may find more.
+const CLIPPY_CLEAN: (u32, u32) = (1, 95);
+
+/// A step on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `cargo fmt --check`.
+    Format,
+    /// `cargo clippy`.
+    Clippy,
+    /// `cargo test` of one crate.
+    HostTests(&'static str, u64),
+    /// The executor's model checks.
+    Loom,
+    /// A crate below `docs/`, as somebody outside this tree would build it.
+    Template(PathBuf),
+}
+
+/// What a step came to.
+pub enum Done {
+    /// Fine; a few words on it.
+    Passed(String),
+    /// Could not be tried here.
+    Skipped(String),
+}
+
+impl Step {
+    /// All of them, for this checkout.
+    pub fn all(workspace: &Workspace) -> Vec<(String, Self)> {
+        let mut steps = vec![("fmt".to_owned(), Self::Format), ("clippy".to_owned(), Self::Clippy)];
+        for (name, limit) in HOST_CRATES {
+            steps.push((format!("host.{name}"), Self::HostTests(name, *limit)));
+        }
+        steps.push(("loom".to_owned(), Self::Loom));
+        for dir in templates(workspace) {
+            let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            steps.push((format!("template.{name}"), Self::Template(dir)));
+        }
+        steps
+    }
+
+    /// Carries it out.
+    pub fn carry_out(&self, workspace: &Workspace, name: &str) -> Result<Done> {
+        let log = workspace.target("run")?.join(format!("{name}.log"));
+        match self {
+            Self::Format => {
+                if !has_cargo("fmt") {
+                    return Ok(Done::Skipped("cargo fmt is not installed".to_owned()));
+                }
+                logged(cargo(workspace, &["fmt", "--all", "--check"]), 120, &log)?;
+                Ok(Done::Passed(String::new()))
+            }
+            Self::Clippy => clippy(workspace, &log),
+            Self::HostTests(package, limit) => {
+                let mut command = cargo(workspace, &["test", "--package", package]);
+                command.arg("--target-dir").arg(workspace.target("host")?);
+                let printed = logged(command, *limit, &log)?;
+                let passed = passed_tests(&printed);
+                Ok(Done::Passed(if passed == 0 {
+                    String::new()
+                } else {
+                    format!("{passed} tests")
+                }))
+            }
+            Self::Loom => {
+                if !workspace.root().join("executor/tests/loom.rs").is_file() {
+                    return Ok(Done::Skipped("no executor/tests/loom.rs".to_owned()));
+                }
+                let words = ["test", "--package", "executor", "--test", "loom", "--release"];
+                let mut command = cargo(workspace, &words);
+                command.arg("--target-dir").arg(workspace.target("loom")?);
+                command.env("RUSTFLAGS", "--cfg loom");
+                // Whole-program optimisation takes longer than what it saves here.
+                command.env("CARGO_PROFILE_RELEASE_LTO", "off");
+                command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+                let printed = logged(command, 900, &log)?;
+                Ok(Done::Passed(format!("{} models", passed_tests(&printed))))
+            }
+            Self::Template(dir) => template(workspace, dir, &log),
+        }
+    }
+}
+
+/// Folders of `docs/` with a crate in them.
+fn templates(workspace: &Workspace) -> Vec<PathBuf> {
+    let entries = fs::read_dir(workspace.root().join("docs")).into_iter().flatten().flatten();
+    let mut dirs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    dirs.retain(|dir| dir.join("Cargo.toml").is_file());
+    dirs.sort();
+    dirs
+}
+
+/// Clippy on everything that compiles for the host.
+fn clippy(workspace: &Workspace, log: &Path) -> Result<Done> {
+    if !has_cargo("clippy") {
+        return Ok(Done::Skipped("cargo clippy is not installed".to_owned()));
+    }
+    let mut command = cargo(workspace, &["clippy", "--all-targets"]);
+    command.arg("--target-dir").arg(workspace.target("host")?);
+    for (package, _) in HOST_CRATES.iter().filter(|(name, _)| *name != "uefi-loader") {
+        command.args(["--package", package]);
+    }
+    let version = process::output(Command::new("rustc").arg("-V"), Duration::from_secs(20));
+    let version = version.as_deref().and_then(|text| parse_version(text.split(' ').nth(1)?));
+    let strict = version.is_some_and(|version| version <= CLIPPY_CLEAN);
+    if strict {
+        command.args(["--", "-D", "warnings"]);
+    }
+    logged(command, 900, log)?;
+    Ok(Done::Passed(if strict { String::new() } else { "warnings allowed".to_owned() }))
+}
+
+/// Builds a template where it stands: a ring-3 program for the metal, anything else (a driver
+/// against the simulated machine) with its tests on the host.
+fn template(workspace: &Workspace, dir: &Path, log: &Path) -> Result<Done> {
+    let manifest = dir.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)?;
+    let target = workspace.target("templates")?;
+    if text.lines().any(|line| line.trim_start().starts_with("bench")) {
+        let toolchain = setup::toolchain(workspace, Target::Metal)?;
+        let mut command = toolchain.cargo_build(workspace, Target::Metal)?;
+        // From its own folder, so that its own .cargo/config.toml counts.
+        command.current_dir(dir).arg("--manifest-path").arg(&manifest);
+        logged(command, 900, log)?;
+        return Ok(Done::Passed("built for ring 3".to_owned()));
+    }
+    let mut command = cargo(workspace, &["test", "--manifest-path"]);
+    command.arg(&manifest).arg("--target-dir").arg(target).current_dir(dir);
+    let printed = logged(command, 900, log)?;
+    Ok(Done::Passed(format!("{} tests", passed_tests(&printed))))
+}
+
+fn cargo(workspace: &Workspace, words: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(words).current_dir(workspace.root()).stdin(Stdio::null());
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn has_cargo(subcommand: &str) -> bool {
+    let mut command = Command::new("cargo");
+    process::output(command.args([subcommand, "--version"]), Duration::from_secs(20)).is_some()
+}
+
+/// Runs `command` into a log; an error shows the end of it.
+fn logged(mut command: Command, limit: u64, log: &Path) -> Result<String> {
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command.stdout(file.try_clone()?).stderr(file);
+    let child = Running::start(&mut command)?;
+    let status = child.wait_until(Some(Instant::now() + Duration::from_secs(limit)))?;
+    drop(child);
+    let printed = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    if status.is_some_and(|status| status.success()) {
+        return Ok(printed);
+    }
+    let why = match status {
+        Some(status) => format!("{status}"),
+        None => format!("still running after {limit} s"),
+    };
+    let lines: Vec<&str> = printed.lines().collect();
+    let tail = lines[lines.len().saturating_sub(40)..].join("\n  | ");
+    bail!("{}: {why}\n  | {tail}\nall of it: {}", process::shown(&command), log.display())
+}
+
+/// Sum of libtest's `N passed`.
+fn passed_tests(printed: &str) -> u64 {
+    let results = printed.lines().filter_map(|line| line.strip_prefix("test result: ok. "));
+    results.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_tests_are_added_up() {
+        let printed = "test result: ok. 3 passed; 0 failed\nx\ntest result: ok. 4 passed; 0 failed";
+        assert_eq!(passed_tests(printed), 7);
+        assert_eq!(passed_tests("error"), 0);
+    }
+
+    #[test]
+    fn a_failing_command_shows_its_last_lines() {
+        let log = std::env::temp_dir().join(format!("xtask-steps-{}.log", std::process::id()));
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo first; echo last >&2; exit 3"]);
+        let error = logged(command, 30, &log).unwrap_err().to_string();
+        assert!(
+            error.contains("first") && error.contains("last") && error.contains('3'),
+            "{error}"
+        );
+        fs::remove_file(log).unwrap();
+    }
+}
