@@ -2,9 +2,12 @@
 //!
 //! One idea a file: [`options`] reads the command line; [`setup`] and [`toolchain`] find or get
 //! what is needed; [`build`], [`limine`], [`image`] and [`medium`] make something bootable;
-//! [`qemu`], [`qmp`] and [`boot`] run it; [`run`] serves people. [`process`] sees to it that no
-//! child outlives this tool.
+//! [`qemu`], [`qmp`] and [`boot`] run it. [`run`] serves people; [`test`] carries out [`steps`] on
+//! the host and the table of [`boots`] by [`trial`], [`soak`] does so for hours; [`lint`] holds the
+//! house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`] publish it
+//! for [`bench`]. [`process`] sees to it that no child outlives this tool.
 
+mod bench;
 mod boot;
 mod boots;
 mod build;
@@ -14,14 +17,17 @@ mod image;
 mod limine;
 mod lint;
 mod medium;
+mod metrics;
 mod options;
 mod process;
 mod progress;
 mod qemu;
 mod qmp;
 mod records;
+mod report;
 mod run;
 mod setup;
+mod soak;
 mod steps;
 mod symbols;
 mod test;
@@ -31,7 +37,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::options::{Command, Options};
 use crate::toolchain::Target;
@@ -66,9 +72,8 @@ fn execute(command: Command, options: &Options) -> Result<ExitCode> {
         Command::Setup => set_up(&workspace, options),
         Command::Lint => lint::run(&workspace),
         Command::Test => test::run(&workspace, options),
-        Command::Bench | Command::Soak => {
-            bail!("not here yet")
-        }
+        Command::Bench => bench::run(&workspace, options),
+        Command::Soak => soak::run(&workspace, options),
         Command::Help => {
             print!("{}", help::text(command));
             Ok(ExitCode::SUCCESS)
