@@ -24,6 +24,7 @@ pub const FIGURES: &[Figure] = &[
     Figure { name: "syscall.yield", placement: Placement::EachCore },
     Figure { name: "ipc.call_reply", placement: Placement::EachCore },
     Figure { name: "notify.round_trip", placement: Placement::EachCore },
+    Figure { name: "executor.ring3_wake_to_poll", placement: Placement::EachCore },
     Figure { name: "thread.switch", placement: Placement::EachCore },
     Figure { name: "page.touch", placement: Placement::EachCore },
     Figure { name: "process.spawn_exit", placement: Placement::EachCore },

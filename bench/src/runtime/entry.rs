@@ -5,7 +5,9 @@
 
 use core::fmt::Display;
 
-use super::{calls, env::Env};
+use core::task::{Context, Poll, Waker};
+
+use super::{calls, env::Env, executor};
 
 /// What a program ends with. Zero is success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,24 +55,20 @@ impl<E: Display> Termination for Result<(), E> {
 }
 
 /// Runs a program's future to its end and leaves. Called by [`crate::main!`] only.
+///
+/// A program that never waits is polled once and needs no executor.
 pub fn start<F: Future>(env: Env, main: impl FnOnce(Env) -> F) -> !
 where
     F::Output: Termination,
 {
-    let code = block_on(main(env)).report();
-    calls::process_exit(code.0)
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = core::pin::pin!(future);
-    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-    loop {
-        if let core::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        // A wait that nobody wakes: look again after everybody else had the core.
-        let _ = calls::yield_now();
-    }
+    let mut future = core::pin::pin!(main(env));
+    let mut nobody = Context::from_waker(Waker::noop());
+    let output = match future.as_mut().poll(&mut nobody) {
+        Poll::Ready(output) => output,
+        // The executor polls it anew at once, with a waker that leads somewhere.
+        Poll::Pending => executor::block_on(future),
+    };
+    calls::process_exit(output.report().0)
 }
 
 /// Names the program's main function: `async fn main(env: Env) -> ExitCode` (or anything else
@@ -107,7 +105,7 @@ mod metal {
     use super::{Env, ExitCode, calls};
     use crate::abi::start::{ARGS_MAX, HANDLES_MAX, StartHandle, StartInfo, tag};
     use crate::abi::{ABI_VERSION, start::Slice};
-    use crate::runtime::{clock, console};
+    use crate::runtime::{clock, console, thread};
 
     // SAFETY: `main!` in the program defines this symbol with exactly this signature; a program
     // without it does not link.
@@ -153,7 +151,8 @@ mod metal {
         if let Some(handle) = env.handle(tag::CONSOLE) {
             console::set_console(handle);
         }
-        pollux_main(env)
+        thread::adopt_main(move || pollux_main(env));
+        calls::process_exit(ExitCode::FAILURE.0)
     }
 
     fn text(slice: Slice) -> &'static str {

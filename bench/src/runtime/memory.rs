@@ -52,11 +52,11 @@ impl Mapping {
         Ok(Self { base, len })
     }
 
-    /// Takes all access from the first `len` bytes: a guard. They must not be used through
-    /// [`Mapping::bytes`] any more, so this takes and gives the mapping.
+    /// Makes the first `len` bytes read-only: a guard below a stack, which is written before it is
+    /// read. [`Mapping::bytes`] must not be used any more, so this takes and gives the mapping.
     pub(super) fn guard(self, len: usize) -> Result<Self, Error> {
         // SAFETY: nobody has a reference into the mapping, which is owned here.
-        unsafe { protect(self.base.as_ptr(), len, Protection::empty()) }?;
+        unsafe { protect(self.base.as_ptr(), len, Protection::READ) }?;
         Ok(self)
     }
 

@@ -6,12 +6,14 @@
 //!   │          ├─ env        arguments and the capabilities it starts with
 //!   │          ├─ capability owned handles: dropping one gives the capability up
 //!   │          ├─ process, thread, memory, console, clock
+//!   │          ├─ executor   the kernel's executor crate, one per thread that wants it
 //!   │          └─ calls      one function a system call
 //!   └─ heap                      │
 //!                            syscall   the instruction itself
 //! ```
 //!
-//! `unsafe` lives in `entry`, `syscall`, `heap`, `memory`, `thread` and `clock`, nowhere else.
+//! `unsafe` lives in `entry`, `syscall`, `calls`, `heap`, `memory`, `thread`, `clock` and `executor` (one promise),
+//! nowhere else.
 
 pub mod calls;
 pub mod capability;
@@ -19,6 +21,7 @@ pub mod clock;
 pub mod console;
 mod entry;
 mod env;
+pub mod executor;
 mod heap;
 pub mod memory;
 pub mod process;

@@ -8,6 +8,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::cell::Cell;
 
 use super::calls;
 use super::capability::Thread;
@@ -18,14 +19,76 @@ use crate::abi::{Error, FOREVER, Handle, PAGE, Syscall};
 /// Bytes of a thread's stack unless said otherwise.
 pub const STACK: usize = 64 * 1024;
 
-/// Lies at the FS base of a thread.
+/// Lies at the FS base of every thread of this runtime.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct ThreadBlock {
     /// The block's own address, as the x86-64 TLS ABI wants at `fs:0`.
-    pub(super) this: *const ThreadBlock,
-    /// Index of the executor this thread runs, plus one; zero for none.
-    pub(super) executor: u64,
+    this: Cell<*const ThreadBlock>,
+    /// Place of the executor this thread drives, plus one; zero for none.
+    pub(super) executor: Cell<u16>,
+}
+
+impl ThreadBlock {
+    #[cfg(target_os = "none")]
+    const fn new() -> Self {
+        Self { this: Cell::new(core::ptr::null()), executor: Cell::new(0) }
+    }
+}
+
+/// The block of the main thread.
+#[cfg(target_os = "none")]
+struct MainBlock(ThreadBlock);
+
+// SAFETY: only the main thread gets to it, through its FS base (`adopt_main`).
+#[cfg(target_os = "none")]
+unsafe impl Sync for MainBlock {}
+
+#[cfg(target_os = "none")]
+static MAIN: MainBlock = MainBlock(ThreadBlock::new());
+
+/// This thread's block; none on the host.
+#[cfg(target_os = "none")]
+#[inline(always)]
+pub(super) fn block() -> Option<&'static ThreadBlock> {
+    let block: *const ThreadBlock;
+    // SAFETY: `adopt_main` and `spawn` give every thread a block before any code that asks.
+    unsafe {
+        core::arch::asm!(
+            "mov {}, fs:[0]", out(reg) block,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    // SAFETY: the block lives as long as its thread, and nobody else refers to it.
+    unsafe { block.as_ref() }
+}
+
+/// This thread's block; none on the host.
+#[cfg(not(target_os = "none"))]
+pub(super) fn block() -> Option<&'static ThreadBlock> {
+    None
+}
+
+/// Gives the main thread its block, then goes on with `rest`. The kernel starts it with FS base
+/// zero; where the CPU can't set the base from ring 3, a second thread takes the place of the first.
+#[cfg(target_os = "none")]
+pub(super) fn adopt_main(rest: impl FnOnce() + Send + 'static) {
+    MAIN.0.this.set(&raw const MAIN.0);
+    #[allow(unused_unsafe)] // safe in newer core
+    // SAFETY: CPUID exists on every x86_64 processor. Leaf 7, EBX bit 0: FSGSBASE, which the kernel
+    // enables wherever it is.
+    let settable = unsafe { core::arch::x86_64::__cpuid_count(7, 0) }.ebx & 1 != 0;
+    if settable {
+        // SAFETY: nothing in this program used FS before.
+        unsafe { core::arch::asm!("wrfsbase {}", in(reg) &raw const MAIN.0) };
+        rest();
+        return;
+    }
+    let here = calls::core().map_or(crate::abi::ANY_CORE, |(core, _)| core);
+    let ended = spawn(here, rest).and_then(JoinHandle::join);
+    if ended.is_err() {
+        calls::process_exit(super::ExitCode::FAILURE.0);
+    }
 }
 
 /// What is waiting at the other end of a thread.
@@ -61,7 +124,7 @@ where
 
     let block = stack.end().wrapping_sub(size_of::<ThreadBlock>()).cast::<ThreadBlock>();
     // SAFETY: inside the mapping, above the guard, aligned (the end of a page less a multiple of 64).
-    unsafe { block.write(ThreadBlock { this: block, executor: 0 }) };
+    unsafe { block.write(ThreadBlock { this: Cell::new(block), executor: Cell::new(0) }) };
     // As after a call: the return address' slot, then 16-byte alignment above it.
     let top = block as u64 - 8;
     let entry = thread_entry as extern "C" fn(*mut Job) -> ! as usize as u64;

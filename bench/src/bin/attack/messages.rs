@@ -215,8 +215,13 @@ fn waiting_caller_is_killed(checks: &mut Checks, env: &Env) {
 /// Counts beyond four, and bits that are reserved.
 fn bad_info(checks: &mut Checks) {
     let Some(endpoint) = checks.works("endpoint", Endpoint::create()) else { return };
+    let theirs = endpoint.duplicate(Rights::SEND);
+    let Some(theirs) = checks.works("duplicate", theirs) else { return };
+    let caller = thread::spawn(ANY_CORE, move || theirs.call(&EMPTY));
+    let Some(caller) = checks.works("thread", caller) else { return };
+    checks.works("receive", endpoint.receive());
     for info in [5 << 32, 7 << 32, 8 << 32, 1 << 35, 1 << 63, u64::MAX] {
-        for number in [Syscall::Call, Syscall::Send, Syscall::ReplyReceive] {
+        for number in [Syscall::Call, Syscall::Send, Syscall::Reply] {
             let registers = Registers {
                 rax: number as u64,
                 rdi: u64::from(endpoint.handle().0),
@@ -224,11 +229,11 @@ fn bad_info(checks: &mut Checks) {
                 ..Registers::default()
             };
             let result = bench::abi::decode(registers.call().rax);
-            // A reply without a caller is skipped, wherever its info stands; nothing waits here,
-            // so the call must not either.
             checks.refused((number, info), result, &[Error::InvalidArgument]);
         }
     }
+    checks.works("the caller still waits", calls::reply(&EMPTY));
+    checks.works("and is answered", caller.join().and_then(|answer| answer));
 }
 
 fn bad_capabilities(checks: &mut Checks, env: &mut Env) {

@@ -5,6 +5,7 @@
 extern crate alloc;
 
 mod sampling;
+mod tokens;
 mod work;
 
 use bench::abi::Error;

@@ -27,8 +27,15 @@ pub struct Work {
 }
 
 impl Work {
-    fn new(run: impl FnMut(u64) -> Result<(), Error> + 'static) -> Self {
+    /// An operation that needs no taking down.
+    pub fn new(run: impl FnMut(u64) -> Result<(), Error> + 'static) -> Self {
         Self { scale: 1, run: Box::new(run), finish: Box::new(|| Ok(())) }
+    }
+
+    /// Says that one operation is `scale` of what the figure counts.
+    pub fn counting(mut self, scale: u64) -> Self {
+        self.scale = scale;
+        self
     }
 
     fn then(mut self, finish: impl FnOnce() -> Result<(), Error> + 'static) -> Self {
@@ -75,6 +82,7 @@ pub fn of(figure: &str, env: &mut Env, peer: Option<u16>) -> Result<Work, Error>
             Ok(Work::new(move |operations| call_words(server.handle(), operations)))
         }
         "notify.round_trip" => notifications(&image(ECHO_IMAGE)?, here),
+        "executor.ring3_wake_to_poll" => crate::tokens::wake_to_poll(),
         "thread.switch" => thread_switch(here),
         "page.touch" => Ok(Work::new(touch_pages)),
         "process.spawn_exit" => {
@@ -145,7 +153,7 @@ fn thread_switch(core: u32) -> Result<Work, Error> {
         stop.store(true, Ordering::Relaxed);
         partner.join()
     };
-    Ok(Work { scale: 2, ..Work::new(run).then(finish) })
+    Ok(Work::new(run).then(finish).counting(2))
 }
 
 /// Maps a page, writes to it, unmaps it.
