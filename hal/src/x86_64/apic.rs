@@ -11,7 +11,7 @@ use spin::Once;
 use thiserror_no_std::Error;
 
 use super::cpu::{self, Features};
-use super::{port, vectors};
+use super::{percpu, port, vectors};
 
 const IA32_APIC_BASE: u32 = 0x1b;
 const BASE_ENABLE: u64 = 1 << 11;
@@ -112,14 +112,16 @@ pub enum TimerMode {
     TscDeadline,
 }
 
-/// Finds and turns on the boot core's local APIC, and masks the PICs. `map` yields where a device's
+/// Finds and turns on the boot core's local APIC, and masks the PICs; from then on the boot core
+/// counts as online and can be interrupted by others. `map` yields where a device's
 /// page of registers (by physical address) is mapped, uncached, for good.
 ///
 /// # Errors
 /// Any is fatal: see [`ApicError`].
 ///
 /// # Safety
-/// Called once, on the boot core, with interrupts off and the IDT loaded; `map` keeps its word.
+/// Called once, on the boot core, with interrupts off, after `descriptors::install`; `map` keeps its
+/// word.
 pub unsafe fn init(map: impl FnOnce(u64) -> Option<*mut u32>) -> Result<(), ApicError> {
     if cpu::cpuid(1).edx >> 9 & 1 == 0 {
         return Err(ApicError::Missing);
@@ -135,7 +137,11 @@ pub unsafe fn init(map: impl FnOnce(u64) -> Option<*mut u32>) -> Result<(), Apic
     };
     let apic = LOCAL.call_once(|| LocalApic { access });
     // SAFETY: the boot core's own, interrupts off by the caller's word.
-    unsafe { apic.enable([false, false]) }
+    unsafe { apic.enable([false, false])? };
+    let block = percpu::this();
+    block.lapic_id.store(id(), Ordering::Relaxed);
+    block.online.store(true, Ordering::Release);
+    Ok(())
 }
 
 /// Turns on this application processor's local APIC.

@@ -47,8 +47,9 @@ pub fn unsent() -> u64 {
 /// For panics: stops every other core by NMI, wherever it is, and says how many did not stop
 /// within 200 ms. Takes no lock. The first core to call wins; the others stop in here.
 pub fn stop_others() -> usize {
-    let me = percpu::this();
     interrupts::disable();
+    // Before this core has its block no other core runs.
+    let Some(me) = percpu::try_this() else { return 0 };
     if FIRST.swap(true, Ordering::AcqRel) {
         me.stopped.store(true, Ordering::Release);
         interrupts::halt_forever();

@@ -127,6 +127,14 @@ pub fn this() -> &'static PerCpu {
     }
 }
 
+/// This core's block, or `None` before [`install`] has run on this core: for panics, which may come
+/// at any time. Slower than [`this`].
+pub fn try_this() -> Option<&'static PerCpu> {
+    // SAFETY: the register exists on every x86_64; reading has no effect.
+    let base = unsafe { super::cpu::read_msr(IA32_GS_BASE) };
+    BLOCKS.iter().find(|block| core::ptr::from_ref(*block) as u64 == base)
+}
+
 /// The block of core number `core`, present or not. `None` beyond [`MAX_CORES`].
 pub fn of(core: u16) -> Option<&'static PerCpu> {
     BLOCKS.get(usize::from(core))

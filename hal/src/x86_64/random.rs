@@ -1,9 +1,9 @@
 //! Unpredictable numbers: a ChaCha20 generator on each core, seeded by the CPU.
 //!
 //! The CPU's `rdseed` and `rdrand` are never handed out raw: they are mixed with timing into the
-//! generator's key, so that a poor one makes nothing worse. Each request leaves a fresh key behind
-//! (what was given out cannot be computed from what is in memory later), and every 64 KiB the CPU
-//! is asked for more. Where it has neither instruction the key comes from timing jitter alone,
+//! generator's key, so that a poor one makes nothing worse. Each batch of output begins with the key
+//! for the next, and what is given out is wiped (nothing in memory tells what was given out before);
+//! every 64 KiB the CPU is asked for more. Where it has neither instruction the key comes from timing jitter alone,
 //! and [`quality`] and the log say so.
 
 use core::arch::asm;
@@ -32,9 +32,17 @@ const RESEED_BYTES: usize = 64 * 1024;
 const RDSEED_TRIES: u32 = 256;
 const RDRAND_TRIES: u32 = 16;
 
+/// Output made at a time. Small requests are served from it.
+const BATCH_BYTES: usize = 256;
+
 struct Generator {
-    rng: ChaCha20Rng,
-    left: usize,
+    /// For the next batch.
+    key: [u8; 32],
+    /// Output not given out yet, at the end; zeroes before it.
+    batch: [u8; BATCH_BYTES],
+    unused: usize,
+    /// Bytes until the CPU is asked again.
+    until_reseed: usize,
 }
 
 struct Generators([UnsafeCell<Option<Generator>>; MAX_CORES]);
@@ -54,18 +62,11 @@ pub fn fill(bytes: &mut [u8]) {
         // SAFETY: this core's own, interrupts off; nothing in here calls back.
         let slot = unsafe { &mut *GENERATORS.0[core].get() };
         let generator = slot.get_or_insert_with(|| Generator::seeded([0; 32]));
-        for part in bytes.chunks_mut(RESEED_BYTES) {
-            if generator.left < part.len() {
-                let mut old = [0; 32];
-                generator.rng.fill_bytes(&mut old);
-                *generator = Generator::seeded(old);
-            }
-            generator.left -= part.len();
-            generator.rng.fill_bytes(part);
+        if bytes.len() <= BATCH_BYTES / 2 {
+            generator.fill_small(bytes);
+        } else {
+            bytes.chunks_mut(RESEED_BYTES).for_each(|part| generator.fill_large(part));
         }
-        let mut next = [0; 32];
-        generator.rng.fill_bytes(&mut next);
-        generator.rng = ChaCha20Rng::from_seed(next);
     });
 }
 
@@ -88,9 +89,8 @@ pub fn quality() -> Quality {
 }
 
 impl Generator {
-    /// A generator keyed by `carried` (what the last one left), the CPU's generator and timing.
-    fn seeded(carried: [u8; 32]) -> Self {
-        let mut key = carried;
+    /// A generator keyed by `key` (what the last one left), the CPU's generator and timing.
+    fn seeded(mut key: [u8; 32]) -> Self {
         let mut quality = Quality::Hardware;
         for word in key.chunks_exact_mut(8) {
             match hardware_word() {
@@ -104,11 +104,36 @@ impl Generator {
             for word in key.chunks_exact_mut(8) {
                 mix(word, jitter());
             }
-            let mut rng = ChaCha20Rng::from_seed(key);
-            rng.fill_bytes(&mut key);
+            ChaCha20Rng::from_seed(key).fill_bytes(&mut key);
         }
         note(quality);
-        Self { rng: ChaCha20Rng::from_seed(key), left: RESEED_BYTES }
+        Self { key, batch: [0; BATCH_BYTES], unused: 0, until_reseed: RESEED_BYTES }
+    }
+
+    /// At most half a batch.
+    fn fill_small(&mut self, bytes: &mut [u8]) {
+        if self.unused < bytes.len() {
+            let mut batch = [0; BATCH_BYTES];
+            self.fill_large(&mut batch);
+            self.batch = batch;
+            self.unused = BATCH_BYTES;
+        }
+        let start = BATCH_BYTES - self.unused;
+        let given = &mut self.batch[start..start + bytes.len()];
+        bytes.copy_from_slice(given);
+        given.fill(0);
+        self.unused -= bytes.len();
+    }
+
+    /// At most [`RESEED_BYTES`], straight from the cipher.
+    fn fill_large(&mut self, bytes: &mut [u8]) {
+        if self.until_reseed < bytes.len() {
+            *self = Self::seeded(self.key);
+        }
+        self.until_reseed -= bytes.len();
+        let mut rng = ChaCha20Rng::from_seed(self.key);
+        rng.fill_bytes(&mut self.key);
+        rng.fill_bytes(bytes);
     }
 }
 
