@@ -1,5 +1,7 @@
-//! Async drivers, the traits devices are known by, and what every driver needs: the table of
-//! commands in flight ([`slots`]).
+//! Async drivers, the traits devices are known by ([`storage`], [`net`], [`input`]), and what every
+//! driver needs: the table of commands in flight ([`slots`]), the task that takes completions
+//! ([`reaper`]), how they are noticed ([`completion`]), and the [`registry`] that binds PCI ids to
+//! drivers.
 //!
 //! A driver is an `async fn`: it is given the device's registers, DMA memory and interrupts by `hal`,
 //! registers what it found under a device trait, and serves until the device goes away. No `unsafe`,
@@ -16,4 +18,16 @@ extern crate std;
 pub mod slots;
 
 #[cfg(not(loom))]
+pub mod completion;
+#[cfg(not(loom))]
+pub mod input;
+#[cfg(not(loom))]
+pub mod net;
+#[cfg(not(loom))]
+pub mod reaper;
+#[cfg(not(loom))]
+pub mod registry;
+#[cfg(not(loom))]
 pub mod serial;
+#[cfg(not(loom))]
+pub mod storage;

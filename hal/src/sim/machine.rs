@@ -21,7 +21,10 @@ use crate::dma::{AddressLimit, DmaDomain};
 use crate::interrupt::Interrupt;
 use crate::mmio::DeviceRegion;
 
-/// A future that can never finish: it waits, and nothing is going to happen.
+/// What polling once costs a future that wakes itself: 100 ns.
+const TURN: Ticks = Ticks(100);
+
+/// A future that does not finish: it waits and nothing is going to happen, or its time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stuck {
     /// When it got stuck.
@@ -96,8 +99,14 @@ impl SimMachine {
         .await;
     }
 
-    /// Runs a future to its end, moving time whenever it waits.
+    /// Runs a future to its end. Time moves when it waits, to the next thing due, and a little
+    /// whenever it asks to be polled again at once, so that polling gets somewhere.
     pub fn run<F: Future>(&self, future: F) -> Result<F::Output, Stuck> {
+        self.run_until(Ticks(u64::MAX), future)
+    }
+
+    /// As [`run`](Self::run), but gives up at `deadline`: for futures that might poll for ever.
+    pub fn run_until<F: Future>(&self, deadline: Ticks, future: F) -> Result<F::Output, Stuck> {
         let mut future = pin!(future);
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(woken.clone());
@@ -107,7 +116,13 @@ impl SimMachine {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                     return Ok(output);
                 }
+                if woken.0.load(Ordering::Acquire) {
+                    self.advance(TURN);
+                }
             } else if !self.step() {
+                return Err(Stuck { at: self.world.now() });
+            }
+            if self.world.now() > deadline {
                 return Err(Stuck { at: self.world.now() });
             }
         }

@@ -1,0 +1,128 @@
+//! How a driver notices that its device has finished something: a setting, never a second API.
+//!
+//! | mode | the reaper |
+//! |---|---|
+//! | [`Poll`](CompletionMode::Poll) | looks at the queue in every turn of its core while commands are in flight |
+//! | [`Msix`](CompletionMode::Msix) | sleeps until the queue's interrupt |
+//! | [`Adaptive`](CompletionMode::Adaptive) | polls while there is something to find, else arms the interrupt and sleeps |
+//!
+//! The mode comes from the command line (`irq=poll|msix|adaptive`) and may change at any time.
+
+use core::fmt;
+use core::str::FromStr;
+use core::sync::atomic::{AtomicU8, Ordering};
+use core::task::{Context, Poll};
+
+use executor::sync::Notify;
+
+/// How completion is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompletionMode {
+    /// By looking, again and again.
+    Poll,
+    /// By an interrupt for each batch.
+    Msix,
+    /// By looking while the queue is busy, by an interrupt when it is not.
+    #[default]
+    Adaptive,
+}
+
+impl CompletionMode {
+    const ALL: [Self; 3] = [Self::Poll, Self::Msix, Self::Adaptive];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Msix => "msix",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
+impl fmt::Display for CompletionMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The value of `irq=` is none of `poll`, `msix`, `adaptive`. Say so and use the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
+#[error("not a completion mode: poll, msix or adaptive")]
+pub struct UnknownMode;
+
+impl FromStr for CompletionMode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMode> {
+        Self::ALL.into_iter().find(|mode| mode.name() == text).ok_or(UnknownMode)
+    }
+}
+
+/// What a queue's reaper, its submitters and the shell share: the mode, and a way to get the reaper's
+/// attention.
+#[derive(Debug)]
+pub struct CompletionControl {
+    mode: AtomicU8,
+    attention: Notify,
+}
+
+impl CompletionControl {
+    /// In this mode.
+    pub const fn new(mode: CompletionMode) -> Self {
+        Self { mode: AtomicU8::new(mode as u8), attention: Notify::new() }
+    }
+
+    /// The mode.
+    pub fn mode(&self) -> CompletionMode {
+        let stored = self.mode.load(Ordering::Relaxed);
+        CompletionMode::ALL.into_iter().find(|mode| *mode as u8 == stored).unwrap_or_default()
+    }
+
+    /// Changes the mode; the reaper follows at once.
+    pub fn set_mode(&self, mode: CompletionMode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
+        self.attention.notify();
+    }
+
+    /// A command has been handed to the device. Costs nothing where only interrupts matter.
+    #[inline]
+    pub fn submitted(&self) {
+        if self.mode() != CompletionMode::Msix {
+            self.attention.notify();
+        }
+    }
+
+    /// Makes the reaper look at the queue now, whatever the mode: before a command is called overdue,
+    /// since its interrupt may have been lost.
+    pub fn look_now(&self) {
+        self.attention.notify();
+    }
+
+    pub(crate) fn poll_attention(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.attention.poll_wait(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    #[test]
+    fn modes_read_as_they_print() {
+        for mode in CompletionMode::ALL {
+            assert_eq!(mode.to_string().parse(), Ok(mode));
+            let control = CompletionControl::new(mode);
+            assert_eq!(control.mode(), mode);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_else_is_refused(text in "\\PC*") {
+            prop_assume!(!["poll", "msix", "adaptive"].contains(&text.as_str()));
+            prop_assert_eq!(text.parse::<CompletionMode>(), Err(UnknownMode));
+        }
+    }
+}
