@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod boot;
 pub mod clock;
+pub mod console;
 #[cfg(target_os = "none")]
 pub mod device;
 pub mod dma;

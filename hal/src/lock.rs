@@ -50,6 +50,20 @@ impl<T> InterruptLock<T> {
         }
         None
     }
+
+    /// As [`try_lock_for`](Self::try_lock_for), and then takes the lock from whoever holds it.
+    ///
+    /// # Safety
+    /// A holder that does not give the lock back in time never goes on: its core has stopped, or this
+    /// core will not return to it. The value must be one that any interruption leaves usable.
+    pub unsafe fn lock_by_force(&self, attempts: u32) -> InterruptLockGuard<'_, T> {
+        if let Some(guard) = self.try_lock_for(attempts) {
+            return guard;
+        }
+        // SAFETY: the caller vouches that the holder never uses its access again.
+        unsafe { self.inner.force_unlock() };
+        self.lock()
+    }
 }
 
 impl<T> Deref for InterruptLockGuard<'_, T> {
@@ -119,5 +133,8 @@ mod tests {
         assert!(lock.try_lock_for(10).is_none());
         drop(held);
         assert_eq!(*lock.try_lock().unwrap(), 2);
+        core::mem::forget(lock.lock());
+        // SAFETY: the guard is gone for good.
+        assert_eq!(*unsafe { lock.lock_by_force(10) }, 2);
     }
 }

@@ -186,6 +186,15 @@ pub fn panic_writer(port: Port) -> Option<Writer> {
     port.cell().try_lock_for(PANIC_ATTEMPTS).map(Writer)
 }
 
+/// A writer on a port whoever holds it.
+///
+/// # Safety
+/// As for [`InterruptLock::lock_by_force`].
+pub unsafe fn take_by_force(port: Port) -> Writer {
+    // SAFETY: the caller vouches for the holder; a transceiver is usable whatever was interrupted.
+    Writer(unsafe { port.cell().lock_by_force(PANIC_ATTEMPTS) })
+}
+
 impl fmt::Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.send_text(text);
