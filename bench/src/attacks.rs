@@ -83,6 +83,8 @@ pub const ATTACKS: &[Attack] = &[
     faults("memory.write_read_only", &[PAGE]),
     faults("memory.main_stack_overflow", &[PAGE]),
     faults("memory.thread_stack_overflow", &[PAGE]),
+    faults("memory.thread_stack_in_kernel", &[PAGE]),
+    faults("memory.thread_stack_non_canonical", &[STACK, PROTECTION]),
     refused("memory.writable_and_executable"),
     refused("memory.ranges"),
     refused("memory.other_process"),

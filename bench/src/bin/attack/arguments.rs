@@ -206,7 +206,6 @@ fn thread_spawn(checks: &mut Checks) {
     for bad in [0x8000_0000_0000, 0xffff_8000_0000_0000, 0xffff_ffff_8000_0000, u64::MAX] {
         checks.refused(("entry", bad), call(number, &[bad, top, 0, any, 0]), WRONG);
         checks.refused(("tls", bad), call(number, &[entry, top, 0, any, bad]), WRONG);
-        checks.refused(("stack", bad), call(number, &[entry, bad, 0, any, 0]), WRONG);
     }
     for core in [0xffff, u64::from(u32::MAX) - 1, 1 << 32, u64::MAX] {
         let result = call(number, &[entry, top, 0, core, 0]);

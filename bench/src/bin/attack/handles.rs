@@ -143,11 +143,8 @@ fn wrong_kind(checks: &mut Checks, env: &mut Env) {
             if wanted.is_none_or(|wanted| wanted == kind) {
                 continue;
             }
-            // A structure is needed to get as far as the handle for some.
-            let errors: &[Error] = match number {
-                Syscall::ProcessSpawn | Syscall::Report => &[Error::WrongKind, Error::BadAddress],
-                _ => &[Error::WrongKind],
-            };
+            // The right may be missing as well; and some need a structure to get that far.
+            let errors = &[Error::WrongKind, Error::NotPermitted, Error::BadAddress];
             checks.refused((number, kind), on(*number, u64::from(handle.0)), errors);
         }
     }

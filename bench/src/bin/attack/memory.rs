@@ -3,15 +3,16 @@
 use core::hint::black_box;
 use core::ptr::{read_volatile, write_volatile};
 
-use bench::abi::{ExitStatus, PAGE, Protection};
+use bench::abi::{ExitStatus, PAGE, Protection, Syscall};
 use bench::attacks::ATTACK_IMAGE;
 use bench::runtime::capability::Image;
 use bench::runtime::memory::{Mapping, map, protect};
 use bench::runtime::process::Command;
-use bench::runtime::{Env, thread};
+use bench::runtime::{Env, calls, thread};
 
 use crate::checks::Checks;
 use crate::ranges;
+use crate::raw::call;
 
 /// Where the kernel is linked.
 const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
@@ -67,6 +68,8 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
             let thread = thread::spawn(0, || black_box(deeper(0))).ok()?;
             let _ = thread.join();
         }
+        "thread_stack_in_kernel" => start_on_stack(KERNEL_IMAGE + 0x2000),
+        "thread_stack_non_canonical" => start_on_stack(NON_CANONICAL + 0x2000),
         "writable_and_executable" => return Some(ranges::writable_and_executable()),
         "ranges" => return Some(ranges::bad_ranges()),
         "other_process" => return Some(other_process(env)),
@@ -101,6 +104,19 @@ fn push_at(address: u64) {
             in(reg) address, out("r12") _,
         );
     }
+}
+
+/// Starts a thread whose first push must fault.
+fn start_on_stack(top: u64) {
+    let entry = push_for_ever as extern "C" fn() as usize as u64;
+    let any = u64::from(bench::abi::ANY_CORE);
+    let _ = call(Syscall::ThreadSpawn as u64, &[entry, top, 0, any, 0]);
+    let soon = calls::clock().map_or(0, |(now, _)| now + 1_000_000_000);
+    let _ = calls::sleep_until(soon);
+}
+
+extern "C" fn push_for_ever() {
+    black_box(deeper(0));
 }
 
 /// Never returns, and is no tail call.
