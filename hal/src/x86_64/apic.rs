@@ -11,7 +11,7 @@ use spin::Once;
 use thiserror_no_std::Error;
 
 use super::cpu::{self, Features};
-use super::{percpu, port, vectors};
+use super::{percpu, pic, vectors};
 
 const IA32_APIC_BASE: u32 = 0x1b;
 const BASE_ENABLE: u64 = 1 << 11;
@@ -126,7 +126,7 @@ pub unsafe fn init(map: impl FnOnce(u64) -> Option<*mut u32>) -> Result<(), Apic
     if cpu::cpuid(1).edx >> 9 & 1 == 0 {
         return Err(ApicError::Missing);
     }
-    mask_pics();
+    pic::mask();
     // SAFETY: every CPU with an APIC that runs 64-bit code has this MSR.
     let base = unsafe { cpu::read_msr(IA32_APIC_BASE) };
     let access = if cpu::features().has(Features::X2APIC) || base & BASE_X2APIC != 0 {
@@ -389,24 +389,5 @@ pub(super) fn timer_start_silent() {
     if let Some(apic) = LOCAL.get() {
         apic.write(register::LVT_TIMER, MASKED | u32::from(vectors::TIMER));
         apic.write(register::TIMER_INITIAL, u32::MAX);
-    }
-}
-
-/// Points both 8259 PICs away from the exception vectors and masks all of their lines for good.
-fn mask_pics() {
-    const COMMAND: [u16; 2] = [0x20, 0xa0];
-    const DATA: [u16; 2] = [0x21, 0xa1];
-    // Initialisation words 1 to 4 (Intel 8259A data sheet): cascade, vectors, wiring, 8086 mode.
-    let offsets = [vectors::PIC_FIRST, vectors::PIC_FIRST + 8];
-    let wiring = [1 << 2, 2];
-    // SAFETY: the PICs belong to this module alone; machines without them ignore these ports.
-    unsafe {
-        for pic in 0..2 {
-            port::write8(COMMAND[pic], 0x11);
-            port::write8(DATA[pic], offsets[pic]);
-            port::write8(DATA[pic], wiring[pic]);
-            port::write8(DATA[pic], 1);
-            port::write8(DATA[pic], 0xff);
-        }
     }
 }
