@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(any(test, not(target_os = "none")))]
 extern crate std;
 
+pub mod backtrace;
 pub mod boot;
 pub mod clock;
 pub mod console;

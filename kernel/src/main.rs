@@ -48,8 +48,24 @@ fn start(boot: &'static hal::boot::BootInfo) {
     unsafe { hal::memory::enable_core_caches() };
     match hal::x86_64::paging::init(boot) {
         Ok(()) => info!("own page tables; {:?}", hal::memory::frames::statistics()),
-        Err(reason) => error!("fatal: {reason}"),
+        Err(reason) => {
+            error!("fatal: {reason}");
+            halt()
+        }
     }
+    match hal::memory::stack::KernelStack::new(STACK_PAGES) {
+        // SAFETY: nothing of the loader's stack is used any more.
+        Ok(stack) => unsafe { hal::memory::stack::run_on(stack, main) },
+        Err(reason) => error!("fatal: no stack: {reason}"),
+    }
+}
+
+/// Pages of the boot core's stack.
+const STACK_PAGES: u64 = 16;
+
+extern "C" fn main() -> ! {
+    info!("on a stack of our own\n{}", hal::backtrace::Backtrace::here());
+    halt()
 }
 
 fn halt() -> ! {
@@ -62,6 +78,6 @@ fn halt() -> ! {
 fn panic(info: &core::panic::PanicInfo) -> ! {
     // SAFETY: one core runs, and it ends here.
     let mut out = unsafe { console::epitaph() };
-    let _ = writeln!(out, "panic: {info}");
+    let _ = writeln!(out, "panic: {info}\n{}", hal::backtrace::Backtrace::here());
     halt()
 }

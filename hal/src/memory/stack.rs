@@ -70,6 +70,27 @@ impl Drop for KernelStack {
     }
 }
 
+/// Leaves the current stack for `stack`, for good, and goes on in `entry` there. Backtraces end in `entry`.
+///
+/// # Safety
+/// Nothing on the current stack is used again, and nothing is to be dropped there.
+pub unsafe fn run_on(stack: KernelStack, entry: extern "C" fn() -> !) -> ! {
+    let top = stack.leak();
+    // SAFETY: the stack is mapped, its own from here on, and 16-byte aligned; the call leaves the return
+    // address that the calling convention expects, and a frame pointer of zero ends the chain.
+    unsafe {
+        core::arch::asm!(
+            "mov rsp, {top}",
+            "xor ebp, ebp",
+            "call {entry}",
+            "ud2",
+            top = in(reg) top.0,
+            entry = in(reg) entry,
+            options(noreturn)
+        )
+    }
+}
+
 /// Makes a stack known that is no [`KernelStack`]: a static one, or the loader's. If there is no room,
 /// backtraces will not follow it.
 pub fn register(start: VirtAddr, end: VirtAddr) {
