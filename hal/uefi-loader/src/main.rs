@@ -37,7 +37,7 @@ fn main() -> uefi::Status {
     }
     let Err(failure) = load::boot();
     console::say(format_args!("\npollux uefi-loader: {failure}\n"));
-    console::wait_for_key("Returning to the firmware", 10);
+    console::wait_for_key("Returning to the firmware", 5);
     uefi::Status::LOAD_ERROR
 }
 
