@@ -28,6 +28,21 @@ static CLAIMED: Mutex<Vec<Range<u64>>> = Mutex::new(Vec::new());
 /// Maps a device's registers: uncacheable, never executable. Refuses memory, what is claimed already,
 /// and what lies beyond the CPU's physical addresses.
 pub fn map(physical: PhysAddr, bytes: usize) -> Result<DeviceRegion, MmioError> {
+    let (base, registers) = claim(physical, bytes)?;
+    let keep = Arc::new(registers);
+    // SAFETY: mapped for as long as `keep` lives, uncacheable, and claimed by this region alone.
+    Ok(unsafe { DeviceRegion::over_memory(base, bytes, Some(keep)) })
+}
+
+/// Maps the registers of a chip that the kernel itself drives (APICs, HPET), for good, on the terms of [`map`];
+/// where they are.
+pub fn map_forever(physical: PhysAddr, bytes: usize) -> Result<*mut u8, MmioError> {
+    let (base, registers) = claim(physical, bytes)?;
+    core::mem::forget(registers);
+    Ok(base.as_ptr())
+}
+
+fn claim(physical: PhysAddr, bytes: usize) -> Result<(NonNull<u8>, Registers), MmioError> {
     let end = physical.checked_add(bytes as u64).filter(|end| end.0 <= 1 << physical_bits());
     let end = end.ok_or(MmioError::OutOfRange)?;
     if bytes == 0 || bytes as u64 > LARGEST {
@@ -45,9 +60,7 @@ pub fn map(physical: PhysAddr, bytes: usize) -> Result<DeviceRegion, MmioError> 
             .map_err(|_| MmioError::NoSpace)?;
     let base = mapping.start().0 + physical.0 % PAGE;
     let base = NonNull::new(base as *mut u8).ok_or(MmioError::NoSpace)?;
-    let keep = Arc::new(Registers { _mapping: mapping, _claim: claim });
-    // SAFETY: mapped for as long as `keep` lives, uncacheable, and claimed by this region alone.
-    Ok(unsafe { DeviceRegion::over_memory(base, bytes, Some(keep)) })
+    Ok((base, Registers { _mapping: mapping, _claim: claim }))
 }
 
 struct Registers {

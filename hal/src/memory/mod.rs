@@ -13,6 +13,7 @@ pub mod frames;
 pub mod heap;
 pub mod map;
 pub mod ranges;
+pub mod regions;
 pub mod size_class;
 #[cfg(target_os = "none")]
 pub mod stack;

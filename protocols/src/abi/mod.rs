@@ -48,7 +48,7 @@ pub const TRANSFER_MAX: usize = 4096;
 pub const ANY_CORE: u32 = u32::MAX;
 
 bitflags::bitflags! {
-    /// How a range of user memory may be used. Writable and executable at once is refused (W^X).
+    /// How a range of user memory may be used. Nothing at all, and writable and executable at once (W^X), are refused.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Protection: u32 {
         /// Loads.

@@ -92,3 +92,100 @@ pub struct SpawnArgs {
     /// Capabilities that move to the child.
     pub handles: [StartHandle; HANDLES_MAX],
 }
+
+impl SpawnArgs {
+    /// Reads the structure as it lies in memory. Counts are not checked here.
+    pub fn from_bytes(bytes: &[u8; size_of::<Self>()]) -> Self {
+        let mut reader = Reader { bytes, at: 0 };
+        Self {
+            core: reader.half(),
+            arg_count: reader.half(),
+            handle_count: reader.half(),
+            reserved: reader.half(),
+            args: core::array::from_fn(|_| Slice { ptr: reader.word(), len: reader.word() }),
+            handles: core::array::from_fn(|_| StartHandle {
+                handle: reader.half(),
+                tag: reader.half(),
+            }),
+        }
+    }
+}
+
+impl StartInfo {
+    /// The structure as it lies in memory.
+    pub fn to_bytes(&self) -> [u8; size_of::<Self>()] {
+        let mut bytes = [0; size_of::<Self>()];
+        let mut at = 0;
+        let mut put = |part: &[u8]| {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        };
+        put(&self.abi.to_le_bytes());
+        put(&self.cores.to_le_bytes());
+        put(&self.tsc_hz.to_le_bytes());
+        put(&self.arg_count.to_le_bytes());
+        put(&self.handle_count.to_le_bytes());
+        for arg in &self.args {
+            put(&arg.ptr.to_le_bytes());
+            put(&arg.len.to_le_bytes());
+        }
+        for handle in &self.handles {
+            put(&handle.handle.to_le_bytes());
+            put(&handle.tag.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn half(&mut self) -> u32 {
+        let mut le = [0; 4];
+        le.copy_from_slice(&self.bytes[self.at..self.at + 4]);
+        self.at += 4;
+        u32::from_le_bytes(le)
+    }
+
+    fn word(&mut self) -> u64 {
+        u64::from(self.half()) | u64::from(self.half()) << 32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn bytes_lie_as_the_structure_does() {
+        let mut info = StartInfo {
+            abi: 1,
+            cores: 4,
+            tsc_hz: 0x1122_3344_5566_7788,
+            arg_count: 2,
+            handle_count: 3,
+            args: [Slice::default(); ARGS_MAX],
+            handles: [StartHandle::default(); HANDLES_MAX],
+        };
+        info.args[1] = Slice { ptr: 7, len: 9 };
+        info.handles[15] = StartHandle { handle: 0xabcd, tag: 5 };
+        let bytes = info.to_bytes();
+        assert_eq!(bytes[offset_of!(StartInfo, tsc_hz)], 0x88);
+        assert_eq!(bytes[offset_of!(StartInfo, args) + 16], 7);
+        assert_eq!(bytes[offset_of!(StartInfo, handles) + 15 * 8], 0xcd);
+    }
+
+    #[test]
+    fn spawn_args_read_where_they_lie() {
+        let mut bytes = [0; size_of::<SpawnArgs>()];
+        bytes[offset_of!(SpawnArgs, handle_count)] = 3;
+        bytes[offset_of!(SpawnArgs, args) + 3 * 16 + 8] = 77;
+        bytes[offset_of!(SpawnArgs, handles) + 2 * 8 + 4] = 5;
+        let args = SpawnArgs::from_bytes(&bytes);
+        assert_eq!((args.handle_count, args.args[3].len, args.handles[2].tag), (3, 77, 5));
+    }
+}

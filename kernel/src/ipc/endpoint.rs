@@ -1,0 +1,187 @@
+//! An endpoint: where senders and receivers meet. Its queues are touched on its home core only, by the
+//! system-call path and by tasks, never by interrupt handlers; so they need no lock.
+
+use super::queue::Queue;
+use super::{lay, message_of, transfer};
+use crate::platform::{self, Pollux};
+use crate::process::thread::{State, Thread, ThreadRef};
+use alloc::sync::Arc;
+use core::cell::Cell;
+use core::sync::atomic::{AtomicUsize, Ordering::*};
+use executor::{CoreId, Priority};
+use protocols::abi::message::Info;
+use protocols::abi::{Error, encode};
+
+/// A rendezvous for messages.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The core that works it.
+    pub home: CoreId,
+    capabilities: AtomicUsize,
+    dead: Cell<bool>,
+    /// Threads waiting for a message.
+    pub(super) receivers: Queue,
+    /// Threads waiting to be received.
+    pub(super) senders: Queue,
+}
+
+// SAFETY: the cells and queues are touched on the home core only (module head); the count is atomic.
+unsafe impl Sync for Endpoint {}
+// SAFETY: an endpoint is freed only after its last capability went and its queues were emptied on its home core.
+unsafe impl Send for Endpoint {}
+
+impl Endpoint {
+    /// An endpoint at home on `home`.
+    pub fn new(home: CoreId) -> Self {
+        Self {
+            home,
+            capabilities: AtomicUsize::new(0),
+            dead: Cell::new(false),
+            receivers: Queue::new(),
+            senders: Queue::new(),
+        }
+    }
+
+    /// One more capability names it.
+    pub fn capability_made(&self) {
+        self.capabilities.fetch_add(1, Relaxed);
+    }
+
+    /// One fewer; after the last one everybody who waits here is turned away.
+    pub fn capability_gone(this: &Arc<Self>) {
+        if this.capabilities.fetch_sub(1, AcqRel) == 1 {
+            let endpoint = this.clone();
+            let end = move || async move {
+                endpoint.dead.set(true);
+                while let Some(thread) = endpoint.receivers.pop().or_else(|| endpoint.senders.pop())
+                {
+                    refuse(thread, Error::PeerGone);
+                }
+            };
+            executor::spawn_on::<Pollux, _, _>(this.home, "endpoint end", Priority::High, end)
+                .detach();
+        }
+    }
+
+    /// Brings a sender whose message lies in its registers (state `Calling` or `Sending`): it is received at once or
+    /// waits in line. Home core only.
+    pub fn offer(&self, sender: ThreadRef) {
+        if self.dead.get() {
+            return refuse(sender, Error::PeerGone);
+        }
+        match self.receivers.pop() {
+            None => {
+                sender.endpoint.set(self);
+                sender.queued.set(true);
+                self.senders.push(&sender);
+            }
+            Some(receiver) => {
+                receiver.queued.set(false);
+                if hand_over(sender, receiver) {
+                    receiver.make_ready();
+                } else {
+                    receiver.queued.set(true);
+                    self.receivers.push(&receiver);
+                }
+            }
+        }
+    }
+
+    /// Brings a receiver: true if it got a message (in its registers), false if it waits in line (state
+    /// `Receiving`) or was refused. Home core only.
+    pub fn accept(&self, receiver: ThreadRef) -> bool {
+        if self.dead.get() {
+            refuse(receiver, Error::PeerGone);
+            return false;
+        }
+        while let Some(sender) = self.senders.pop() {
+            sender.queued.set(false);
+            if hand_over(sender, receiver) {
+                return true;
+            }
+        }
+        self.wait(&receiver);
+        false
+    }
+
+    /// Puts a receiver in line.
+    #[inline(always)]
+    pub(super) fn wait(&self, receiver: &Thread) {
+        receiver.endpoint.set(self);
+        receiver.queued.set(true);
+        receiver.set_state(State::Receiving);
+        self.receivers.push(receiver);
+    }
+
+    /// Takes a thread that waits here out of line. Home core only.
+    pub fn withdraw(&self, thread: ThreadRef) {
+        thread.queued.set(false);
+        if thread.state() == State::Receiving {
+            self.receivers.remove(thread);
+        } else {
+            self.senders.remove(thread);
+        }
+    }
+}
+
+/// Moves the message, settles the sender. False: the sender was refused and the receiver goes on waiting.
+fn hand_over(sender: ThreadRef, receiver: ThreadRef) -> bool {
+    let (info, words) = message_of(&sender);
+    if let Err(error) = transfer::capabilities(&sender, &receiver, Info(info)) {
+        refuse(sender, error);
+        return false;
+    }
+    lay(receiver.registers(), sender.stamp, info, words);
+    if sender.state() == State::Calling {
+        receiver.caller.set(Some(sender));
+        owe(sender, receiver);
+    } else {
+        refuse_with(sender, encode(Ok(0)));
+    }
+    true
+}
+
+/// Makes `caller` wait for `replier`'s reply: from here on the replier's core owns it.
+#[inline(always)]
+pub(super) fn owe(caller: ThreadRef, replier: ThreadRef) {
+    caller.replier.set(Some(replier));
+    caller.replier_core.set(replier.home);
+    caller.set_state(State::AwaitingReply);
+}
+
+/// Answers a blocked thread's call with an error. For its owner.
+pub fn refuse(thread: ThreadRef, error: Error) {
+    refuse_with(thread, error.to_raw());
+}
+
+fn refuse_with(thread: ThreadRef, rax: u64) {
+    thread.queued.set(false);
+    thread.answer(rax, 0);
+    thread.make_ready();
+}
+
+/// The reply of `replier` to the caller it owes one, which is the caller's error if the capabilities can't go along
+/// (the replier keeps owing). On the replier's core.
+pub fn reply(replier: ThreadRef, info: u64, words: [u64; 6]) -> Result<(), Error> {
+    let caller = replier.caller.get().ok_or(Error::NoCaller)?;
+    transfer::capabilities(&replier, &caller, Info(info))?;
+    replier.caller.set(None);
+    caller.replier.set(None);
+    lay(caller.registers(), replier.stamp, info, words);
+    caller.make_ready();
+    Ok(())
+}
+
+/// The caller that `replier` owes a reply, if any, will not get one.
+pub fn abandon_caller(replier: &Thread) {
+    if let Some(caller) = replier.caller.take() {
+        caller.replier.set(None);
+        refuse(caller, Error::PeerGone);
+    }
+}
+
+/// Whether an endpoint is at home on this core.
+#[inline(always)]
+pub fn is_local(endpoint: &Endpoint) -> bool {
+    endpoint.home == platform::here().core
+}

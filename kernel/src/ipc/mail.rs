@@ -1,0 +1,88 @@
+//! Mail between cores: a thread whose endpoint is at home elsewhere is posted there, linked through itself, and the
+//! core's mail task brings it to the endpoint. Posting neither locks nor allocates.
+//!
+//! What the thread wants is its state: `Calling` or `Sending` with the message in its registers, or `Receiving`. From
+//! the moment it is posted the addressee owns it.
+
+use super::Endpoint;
+use crate::platform::Pollux;
+use crate::process::thread::{State, Thread, ThreadRef};
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicPtr, Ordering::*};
+use core::task::Poll;
+use executor::{CoreId, Priority};
+use futures_util::task::AtomicWaker;
+use hal::x86_64::MAX_CORES;
+
+#[derive(Debug)]
+struct Mailbox {
+    newest: AtomicPtr<Thread>,
+    carrier: AtomicWaker,
+}
+
+static MAILBOXES: [Mailbox; MAX_CORES] = [const {
+    Mailbox { newest: AtomicPtr::new(core::ptr::null_mut()), carrier: AtomicWaker::new() }
+}; MAX_CORES];
+
+/// Posts `thread` to `endpoint`'s home. Its state says what it wants; somebody keeps the endpoint alive until it is back.
+pub fn post(thread: &Thread, endpoint: &Endpoint, state: State) {
+    thread.endpoint.set(endpoint);
+    thread.queued.set(false);
+    let mailbox = &MAILBOXES[usize::from(endpoint.home.0)];
+    let letter = ThreadRef::of(thread).as_ptr();
+    thread.set_state(state);
+    let mut newest = mailbox.newest.load(Relaxed);
+    loop {
+        thread.mail_next.store(newest, Relaxed);
+        match mailbox.newest.compare_exchange_weak(newest, letter, Release, Relaxed) {
+            Ok(_) => break,
+            Err(now) => newest = now,
+        }
+    }
+    mailbox.carrier.wake();
+}
+
+/// Starts this core's mail task.
+pub fn start(core: CoreId) {
+    executor::spawn::<Pollux, _>("mail", Priority::High, carry(core)).detach();
+}
+
+async fn carry(core: CoreId) -> ! {
+    let mailbox = &MAILBOXES[usize::from(core.0)];
+    loop {
+        let newest = poll_fn(|context| {
+            mailbox.carrier.register(context.waker());
+            let newest = mailbox.newest.swap(core::ptr::null_mut(), Acquire);
+            if newest.is_null() { Poll::Pending } else { Poll::Ready(newest) }
+        })
+        .await;
+        // The list is newest first; turn it round to be fair.
+        let mut oldest: Option<ThreadRef> = None;
+        let mut next = ThreadRef::from_mail(newest);
+        while let Some(letter) = next {
+            next = ThreadRef::from_mail(letter.mail_next.load(Relaxed));
+            letter
+                .mail_next
+                .store(oldest.map_or(core::ptr::null_mut(), ThreadRef::as_ptr), Relaxed);
+            oldest = Some(letter);
+        }
+        while let Some(letter) = oldest {
+            oldest = ThreadRef::from_mail(letter.mail_next.load(Relaxed));
+            deliver(letter);
+        }
+    }
+}
+
+fn deliver(letter: ThreadRef) {
+    let endpoint = letter.endpoint.get();
+    // SAFETY: the letter's task holds a count of the endpoint until the thread is back (`post`'s contract).
+    let endpoint = unsafe { &*endpoint };
+    match letter.state() {
+        State::Receiving => {
+            if endpoint.accept(letter) {
+                letter.make_ready();
+            }
+        }
+        _ => endpoint.offer(letter),
+    }
+}

@@ -1,0 +1,4 @@
+//! The two logs: SysLog (every system call, per core, discardable) and, with the authority work,
+//! the CommitLog.
+
+pub mod syslog;

@@ -1,0 +1,204 @@
+//! A process's memory: page tables and the ranges mapped in them.
+//!
+//! Changes of one process go one at a time, under an async permit, since a large one yields on its way and
+//! taking pages away waits for other cores. A thread killed in the middle leaves at worst a range that is
+//! only partly mapped; the process is ending anyway.
+
+use alloc::sync::Arc;
+use executor::sync::Semaphore;
+use hal::memory::VirtAddr;
+use hal::memory::regions::{Range, Regions};
+use hal::x86_64::paging::{Access, AddressSpace, Flush, MapError};
+use protocols::abi::{Error, PAGE, Protection, USER_END, USER_START};
+use protocols::image::Segment;
+
+/// Most ranges of a process.
+const RANGES_MAX: usize = 1024;
+/// Where the kernel looks for a free range first.
+const SEARCH_FROM: u64 = 0x1_0000_0000;
+/// Pages mapped between two chances for other tasks.
+const BATCH: u64 = 64;
+/// Frames always left for the kernel and everybody else's small needs.
+const RESERVE_FRAMES: u64 = 512;
+
+/// A process's memory.
+pub struct Space {
+    tables: spin::Mutex<Option<Arc<AddressSpace>>>,
+    /// What the threads' records point to; it stays until they are gone.
+    raw: *const AddressSpace,
+    regions: spin::Mutex<Regions>,
+    change: Semaphore,
+}
+
+// SAFETY: the raw pointer is only ever handed on to hal, which reads the tables' root through it while the process has
+// threads; everything else is behind locks.
+unsafe impl Sync for Space {}
+// SAFETY: as above.
+unsafe impl Send for Space {}
+
+impl core::fmt::Debug for Space {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Space({} ranges)", self.regions.lock().count())
+    }
+}
+
+fn access(protection: Protection) -> Access {
+    if protection.contains(Protection::WRITE) {
+        Access::ReadWrite
+    } else if protection.contains(Protection::EXECUTE) {
+        Access::ReadExecute
+    } else {
+        Access::Read
+    }
+}
+
+fn error(error: MapError) -> Error {
+    match error {
+        MapError::OutOfFrames => Error::OutOfMemory,
+        MapError::BadRange => Error::BadAddress,
+        MapError::AlreadyMapped | MapError::NotMapped => Error::RangeConflict,
+    }
+}
+
+fn pages(range: Range) -> (VirtAddr, u64) {
+    (VirtAddr(range.start), range.page_count())
+}
+
+impl Space {
+    /// Nothing mapped.
+    pub fn new() -> Result<Self, Error> {
+        let tables = Arc::new(AddressSpace::new().map_err(error)?);
+        let bounds = Range { start: USER_START, end: USER_END };
+        Ok(Self {
+            raw: Arc::as_ptr(&tables),
+            tables: spin::Mutex::new(Some(tables)),
+            regions: spin::Mutex::new(Regions::new(bounds, SEARCH_FROM, RANGES_MAX)),
+            change: Semaphore::new(1),
+        })
+    }
+
+    /// For the threads' records: good until [`Space::dissolve`].
+    pub fn as_ptr(&self) -> *const AddressSpace {
+        self.raw
+    }
+
+    fn tables(&self) -> Result<Arc<AddressSpace>, Error> {
+        self.tables.lock().clone().ok_or(Error::BadAddress)
+    }
+
+    /// Makes this core's user half this process's. The caller is one of its threads' tasks and doesn't await
+    /// before it is done with the memory.
+    pub fn activate(&self) {
+        if let Ok(tables) = self.tables()
+            && !tables.is_active()
+        {
+            // SAFETY: the process lives, since one of its threads' tasks is running this.
+            unsafe { tables.activate() };
+        }
+    }
+
+    /// [`protocols::abi::Syscall::MemoryMap`].
+    pub async fn map(&self, address: u64, len: u64, protection: Protection) -> Result<u64, Error> {
+        let range = Range::new(address, len)?;
+        if range.page_count()
+            > hal::memory::frames::statistics().free().saturating_sub(RESERVE_FRAMES)
+        {
+            return Err(Error::OutOfMemory);
+        }
+        let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
+        let range = {
+            let mut regions = self.regions.lock();
+            let range = if address == 0 { regions.find(len)? } else { range };
+            regions.insert(range, protection)?;
+            range
+        };
+        let tables = self.tables()?;
+        let mut done = 0;
+        while done < range.page_count() {
+            let now = (range.page_count() - done).min(BATCH);
+            let start = VirtAddr(range.start + done * PAGE as u64);
+            let enough = hal::memory::frames::statistics().free() > RESERVE_FRAMES;
+            let mapped = if enough {
+                tables.map_zeroed(start, now, access(protection))
+            } else {
+                Err(MapError::OutOfFrames)
+            };
+            if let Err(why) = mapped {
+                if done > 0 {
+                    tables.unmap(VirtAddr(range.start), done).map_err(error)?.await;
+                }
+                self.regions.lock().remove(range)?;
+                return Err(error(why));
+            }
+            done += now;
+            if done < range.page_count() {
+                executor::yield_now().await;
+            }
+        }
+        Ok(range.start)
+    }
+
+    /// [`protocols::abi::Syscall::MemoryUnmap`].
+    pub async fn unmap(&self, address: u64, len: u64) -> Result<(), Error> {
+        let range = Range::new(address, len)?;
+        let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
+        self.regions.lock().remove(range)?;
+        let (start, count) = pages(range);
+        let flush: Flush = self.tables()?.unmap(start, count).map_err(error)?;
+        flush.await;
+        Ok(())
+    }
+
+    /// [`protocols::abi::Syscall::MemoryProtect`].
+    pub async fn protect(
+        &self,
+        address: u64,
+        len: u64,
+        protection: Protection,
+    ) -> Result<(), Error> {
+        let range = Range::new(address, len)?;
+        let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
+        self.regions.lock().protect(range, protection)?;
+        let (start, count) = pages(range);
+        let flush = self.tables()?.protect(start, count, access(protection)).map_err(error)?;
+        flush.await;
+        Ok(())
+    }
+
+    /// Maps a segment of a program with its bytes. Before the process runs.
+    pub fn load(&self, segment: &Segment<'_>) -> Result<(), Error> {
+        let range = Range { start: segment.first_page(), end: segment.end_page() };
+        self.map_filled(range, segment.protection, segment.address, segment.bytes)
+    }
+
+    /// Maps `range` and writes `bytes` at `at` within it. Before the process runs.
+    pub fn map_filled(
+        &self,
+        range: Range,
+        protection: Protection,
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        self.regions.lock().insert(range, protection)?;
+        let tables = self.tables()?;
+        let (start, count) = pages(range);
+        if count + RESERVE_FRAMES > hal::memory::frames::statistics().free() {
+            return Err(Error::OutOfMemory);
+        }
+        tables.map_zeroed(start, count, access(protection)).map_err(error)?;
+        tables.write(VirtAddr(at), bytes).map_err(error)
+    }
+
+    /// Pages mapped.
+    pub fn page_count(&self) -> u64 {
+        self.tables().map_or(0, |tables| tables.usage().pages)
+    }
+
+    /// Returns all of it, once no core can be in it any more. The process has no threads left.
+    pub async fn dissolve(&self) {
+        let tables = self.tables.lock().take();
+        if let Some(flush) = tables.and_then(AddressSpace::destroy) {
+            flush.await;
+        }
+    }
+}
