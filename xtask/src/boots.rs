@@ -98,7 +98,7 @@ const TESTS: &str = "test exit=qemu";
 const BENCH: &str = "headless bench.quick exit=qemu";
 const HELLO: &str = "run=hello headless exit=qemu";
 
-/// All of them. Exit status 33 is the kernel's success, 35 its failure.
+/// All of them. What a loader has to say is asked of our own: Limine says it on the screen alone. Exit status 33 is the kernel's success, 35 its failure.
 pub const BOOTS: &[Boot] = &[
     Boot { name: "kernel-tests.1-core", cores: 1, words: TESTS, limit: 300, ..PLAIN },
     Boot { name: "kernel-tests.4-cores", words: TESTS, limit: 300, ..PLAIN },
@@ -164,18 +164,21 @@ pub const BOOTS: &[Boot] = &[
     },
     Boot {
         name: "module.missing",
+        needs: Needs::OwnLoader,
         mutation: Mutation::Remove("pollux/hello"),
         expect: Expect::Says(&["pollux/hello"]),
         ..PLAIN
     },
     Boot {
         name: "kernel.missing",
+        needs: Needs::OwnLoader,
         mutation: Mutation::Remove("pollux/kernel"),
         expect: Expect::Says(&["pollux/kernel", "failed to open executable"]),
         ..PLAIN
     },
     Boot {
         name: "kernel.corrupt",
+        needs: Needs::OwnLoader,
         mutation: Mutation::Corrupt("pollux/kernel"),
         expect: Expect::Says(&["elf", "kernel:", "panic"]),
         ..PLAIN
@@ -196,6 +199,7 @@ pub const BOOTS: &[Boot] = &[
     },
     Boot {
         name: "memory.too-little-to-load",
+        needs: Needs::OwnLoader,
         memory: 128,
         mutation: Mutation::Ballast(120),
         expect: Expect::Says(&[

@@ -202,8 +202,15 @@ fn search(workspace: &Workspace, target: Target) -> Result<Result<Toolchain, Mis
         if has_target(rustc, target) {
             return Ok(Ok(plain("installed")));
         }
-        if rustup_adds(rustc, target) && has_target(rustc, target) {
-            return Ok(Ok(plain("added by rustup")));
+        // Twice: another xtask in another checkout may be adding it at this very moment.
+        for _ in 0..2 {
+            if !rustup_adds(rustc, target) {
+                break;
+            }
+            if has_target(rustc, target) {
+                return Ok(Ok(plain("added by rustup")));
+            }
+            thread::sleep(Duration::from_secs(3));
         }
     }
     let system = PathBuf::from("/usr/bin/rustc");
@@ -285,7 +292,8 @@ fn find_linker(rustc: &Path, target: Target) -> Option<PathBuf> {
     beside.find(|file| file.is_file()).or_else(|| target.linkers().iter().find_map(which))
 }
 
-/// Asks rustup for the target, if this is rustup's compiler and its server can be reached.
+/// Asks rustup for the target, if this is rustup's compiler and its server can be reached; `false`
+/// if there was no point in asking.
 fn rustup_adds(rustc: &Path, target: Target) -> bool {
     if env::var_os("XTASK_OFFLINE").is_some() {
         return false;
@@ -300,7 +308,10 @@ fn rustup_adds(rustc: &Path, target: Target) -> bool {
     progress::step(format!("rustup target add {}", target.triple()));
     let mut command = Command::new("rustup");
     command.args(["target", "add", target.triple()]).env("RUSTUP_MAX_RETRIES", "1");
-    process::output(&mut command, DOWNLOAD).is_some()
+    if process::output(&mut command, DOWNLOAD).is_none() {
+        progress::step(format!("rustup did not get {}", target.triple()));
+    }
+    true
 }
 
 /// Whether rustup's server takes connections. Offline this must fail within seconds.
