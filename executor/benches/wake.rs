@@ -8,7 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt::Write as _,
     future::{Future, poll_fn},
-    pin::Pin,
+    ops::Deref,
     rc::Rc,
     sync::{
         Arc,
@@ -24,6 +24,8 @@ use futures::task::{AtomicWaker, LocalSpawnExt};
 /// Where the token is, and who waits for it.
 trait Baton: Default + 'static {
     const NAME: &'static str;
+    /// How the two sides share it.
+    type Pointer: Deref<Target = Self> + Clone + From<Self> + 'static;
     /// If it is `side`'s turn, makes it the other's and wakes it.
     fn pass(&self, side: usize) -> bool;
     /// Registers `side`'s waker.
@@ -39,6 +41,7 @@ struct Local {
 
 impl Baton for Local {
     const NAME: &'static str = "local";
+    type Pointer = Rc<Self>;
 
     fn pass(&self, side: usize) -> bool {
         if !self.is_turn(side) {
@@ -72,6 +75,7 @@ struct Shared {
 
 impl Baton for Shared {
     const NAME: &'static str = "shared";
+    type Pointer = Arc<Self>;
 
     fn pass(&self, side: usize) -> bool {
         if !self.is_turn(side) {
@@ -92,7 +96,7 @@ impl Baton for Shared {
 }
 
 /// One side: passes the token on `rounds` times.
-async fn player<B: Baton>(baton: impl std::ops::Deref<Target = B>, side: usize, rounds: usize) {
+async fn player<B: Baton>(baton: B::Pointer, side: usize, rounds: usize) {
     for _ in 0..rounds {
         poll_fn(|cx| {
             if baton.pass(side) {
@@ -105,19 +109,16 @@ async fn player<B: Baton>(baton: impl std::ops::Deref<Target = B>, side: usize, 
     }
 }
 
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// What is run: the two sides.
+type Pair<F> = (F, F);
 
-fn pair<B: Baton>(rounds: usize) -> (Task, Task) {
-    if B::NAME == "local" {
-        let baton = Rc::new(B::default());
-        (Box::pin(player(baton.clone(), 0, rounds)), Box::pin(player(baton, 1, rounds)))
-    } else {
-        let baton = Arc::new(B::default());
-        (Box::pin(player(baton.clone(), 0, rounds)), Box::pin(player(baton, 1, rounds)))
-    }
+fn pair<B: Baton>(rounds: usize) -> Pair<impl Future<Output = ()> + 'static> {
+    let baton = B::Pointer::from(B::default());
+    let side = |side| player::<B>(baton.clone(), side, rounds);
+    (side(0), side(1))
 }
 
-fn pollux((a, b): (Task, Task)) {
+fn pollux<F: Future<Output = ()> + 'static>((a, b): Pair<F>) {
     executor::host::block_on::<Host, _>(async {
         let a = spawn::<Host, _>("a", Priority::Normal, a);
         let b = spawn::<Host, _>("b", Priority::Normal, b);
@@ -125,7 +126,7 @@ fn pollux((a, b): (Task, Task)) {
     });
 }
 
-fn tokio((a, b): (Task, Task)) {
+fn tokio<F: Future<Output = ()> + 'static>((a, b): Pair<F>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let a = tokio::task::spawn_local(a);
@@ -134,7 +135,7 @@ fn tokio((a, b): (Task, Task)) {
     });
 }
 
-fn async_executor((a, b): (Task, Task)) {
+fn async_executor<F: Future<Output = ()> + 'static>((a, b): Pair<F>) {
     let executor = async_executor::LocalExecutor::new();
     let (a, b) = (executor.spawn(a), executor.spawn(b));
     futures::executor::block_on(executor.run(async {
@@ -143,21 +144,24 @@ fn async_executor((a, b): (Task, Task)) {
     }));
 }
 
-fn local_pool((a, b): (Task, Task)) {
+fn local_pool<F: Future<Output = ()> + 'static>((a, b): Pair<F>) {
     let mut pool = futures::executor::LocalPool::new();
     pool.spawner().spawn_local(a).expect("a running pool");
     pool.spawner().spawn_local(b).expect("a running pool");
     pool.run();
 }
 
-type Contender = (&'static str, fn((Task, Task)));
+type Contender<F> = (&'static str, fn(Pair<F>));
 
-const CONTENDERS: [Contender; 4] = [
-    ("pollux", pollux),
-    ("tokio LocalSet", tokio),
-    ("async-executor LocalExecutor", async_executor),
-    ("futures LocalPool", local_pool),
-];
+/// The contenders for the futures that `_make` makes.
+fn contenders<F: Future<Output = ()> + 'static>(_make: impl Fn() -> Pair<F>) -> [Contender<F>; 4] {
+    [
+        ("pollux", pollux),
+        ("tokio LocalSet", tokio),
+        ("async-executor LocalExecutor", async_executor),
+        ("futures LocalPool", local_pool),
+    ]
+}
 
 struct Row {
     primitive: &'static str,
@@ -174,12 +178,13 @@ impl Row {
 
 /// All contenders with one primitive, sample by sample in turn, so that they share the weather.
 fn measure<B: Baton>(rounds: usize, samples: usize) -> Vec<Row> {
-    let mut rows: Vec<Row> = CONTENDERS
+    let contenders = contenders(|| pair::<B>(rounds));
+    let mut rows: Vec<Row> = contenders
         .iter()
         .map(|(name, _)| Row { primitive: B::NAME, name, samples: Vec::new() })
         .collect();
     for sample in 0..=samples {
-        for (row, (_, run)) in rows.iter_mut().zip(&CONTENDERS) {
+        for (row, (_, run)) in rows.iter_mut().zip(&contenders) {
             let tasks = pair::<B>(rounds);
             let start = Instant::now();
             run(tasks);
@@ -220,8 +225,13 @@ fn main() {
                 row.median(),
             );
         }
-        let best = rows[1..].iter().min_by(|a, b| a.median().total_cmp(&b.median())).expect("peers");
-        println!("pollux / best of the others ({}): {:.2}", best.name, rows[0].median() / best.median());
+        let best =
+            rows[1..].iter().min_by(|a, b| a.median().total_cmp(&b.median())).expect("peers");
+        println!(
+            "pollux / best of the others ({}): {:.2}",
+            best.name,
+            rows[0].median() / best.median()
+        );
     }
     if let Some(path) = json {
         std::fs::write(path, lines).expect("the JSON file can be written");

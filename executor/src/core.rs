@@ -173,6 +173,7 @@ impl<P: Platform> Core<P> {
     ///
     /// If this is not the core itself, or it is in a poll.
     pub fn block_on<F: Future>(&'static self, future: F) -> F::Output {
+        assert!(!self.local().in_turn.get(), "a poll cannot run the core it runs on");
         self.bring_up();
         let mut future = pin!(future);
         let woken = Rc::new(Cell::new(true));
@@ -223,12 +224,13 @@ impl<P: Platform> Core<P> {
         let mut ran = false;
         let mut now = P::now();
         let mut credits = Credits::TURN;
+        let stall_ticks = Self::stall_ticks(local);
         loop {
             if now.0 >= self.earliest.get() {
                 ran |= self.fire_timers(local, now);
             }
             let Some(task) = local.queues.pop(&mut credits) else { break };
-            now = self.poll_task(task, now);
+            now = self.poll_task(task, now, stall_ticks);
             ran = true;
             if !self.shared.inbox.is_empty() {
                 self.take_inbox();
@@ -313,29 +315,25 @@ impl<P: Platform> Core<P> {
 
     // Numbers.
 
+    /// Books a poll that took `ticks`.
     #[inline(always)]
-    pub(crate) fn book(&self, name: &'static str, ticks: u64) {
+    pub(crate) fn book(&self, name: &'static str, ticks: u64, stall_ticks: u64) {
         self.counters.polls.add(1);
         self.counters.busy_ticks.add(ticks);
         if ticks > self.counters.longest_ticks.get() {
             self.counters.longest_ticks.set(ticks);
         }
-        if ticks > self.stall_ticks() {
+        if ticks > stall_ticks {
             self.complain(name, ticks);
         }
     }
 
-    #[inline(always)]
-    fn stall_ticks(&self) -> u64 {
-        let local = self.local();
-        match local.stall_ticks.get() {
-            0 => {
-                let ticks = P::stall_ticks().max(1);
-                local.stall_ticks.set(ticks);
-                ticks
-            }
-            ticks => ticks,
+    /// [`Platform::stall_ticks`], asked once.
+    fn stall_ticks(local: &Local<P>) -> u64 {
+        if local.stall_ticks.get() == 0 {
+            local.stall_ticks.set(P::stall_ticks().max(1));
         }
+        local.stall_ticks.get()
     }
 
     #[cold]

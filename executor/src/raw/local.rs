@@ -192,12 +192,12 @@ impl<P: Platform> Core<P> {
 
     /// Polls a task taken from the run queue; returns the time after it. On the owner core.
     #[inline(always)]
-    pub(crate) fn poll_task(&self, task: TaskRef<P>, start: Instant) -> Instant {
+    pub(crate) fn poll_task(&self, task: TaskRef<P>, start: Instant, stall_ticks: u64) -> Instant {
         self.running.store(task.node().as_ptr(), Ordering::Relaxed);
         self.home().polling.set(task.header().priority as u8);
         self.fresh.store(false, Ordering::Relaxed);
         self.counters.poll_started.set(start.0);
-        task.run(start)
+        task.run(start, stall_ticks)
     }
 
     /// The turn is over: nobody is being polled.

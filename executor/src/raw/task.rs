@@ -279,7 +279,7 @@ impl<P: Platform> TaskRef<P> {
     /// Polls on the owner core; the task was taken from a run queue. Returns the time afterwards.
     /// The task may be gone then.
     #[inline(always)]
-    pub(crate) fn run(self, start: Instant) -> Instant {
+    pub(crate) fn run(self, start: Instant, stall_ticks: u64) -> Instant {
         let header = self.header();
         let cancelled = header.flags.replace(POLLING) & CANCEL != 0;
         let mut done = false;
@@ -296,7 +296,7 @@ impl<P: Platform> TaskRef<P> {
             done = true;
         }
         let end = P::now();
-        self.book(end.since(start));
+        self.book(end.since(start), stall_ticks);
         if done {
             self.finish();
         } else if flags & REWOKEN == 0 {
@@ -351,14 +351,14 @@ impl<P: Platform> TaskRef<P> {
 
     /// Books a poll that took `ticks`.
     #[inline(always)]
-    fn book(self, ticks: u64) {
+    fn book(self, ticks: u64, stall_ticks: u64) {
         let header = self.header();
         header.polls.set(header.polls.get() + 1);
         header.busy_ticks.set(header.busy_ticks.get() + ticks);
         if ticks > header.longest_ticks.get() {
             header.longest_ticks.set(ticks);
         }
-        header.core.book(header.name, ticks);
+        header.core.book(header.name, ticks, stall_ticks);
     }
 
     /// Statistics, on the owner core.
