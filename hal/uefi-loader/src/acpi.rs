@@ -27,7 +27,8 @@ pub fn io_apics<'m>(
         let mut rest = madt.get(44..).unwrap_or(&[]);
         while let &[kind, len, ..] = rest {
             if kind == 1
-                && let (Some(address), Some(slot)) = (word(rest, 4), free.next())
+                && let Some(address) = word(rest, 4).filter(|at| *at != 0 && at.is_multiple_of(16))
+                && let Some(slot) = free.next()
             {
                 *slot = Some(u64::from(address));
             }

@@ -7,15 +7,29 @@ use core::fmt::{Arguments, Write};
 use core::time::Duration;
 use uefi::{Status, boot, runtime, system, table};
 
+/// What the firmware still offers: boot services, and with them a screen and a keyboard.
+#[derive(Default)]
+struct Offered {
+    services: bool,
+    output: bool,
+    input: bool,
+}
+
+fn offered() -> Offered {
+    let Some(table) = table::system_table_raw() else { return Offered::default() };
+    // SAFETY: the firmware's system table lives as long as the machine, and we only look at it.
+    let table = unsafe { table.as_ref() };
+    let services = !table.boot_services.is_null();
+    Offered {
+        services,
+        output: services && !table.stdout.is_null(),
+        input: services && !table.stdin.is_null(),
+    }
+}
+
 /// Writes to the console, if there is one.
 pub fn say(text: Arguments<'_>) {
-    let table = table::system_table_raw();
-    // SAFETY: the firmware's system table lives as long as the machine, and we only read two
-    // pointers from it; both are null once boot services have ended.
-    let usable = table.is_some_and(|table| unsafe {
-        !table.as_ref().boot_services.is_null() && !table.as_ref().stdout.is_null()
-    });
-    if usable {
+    if offered().output {
         // A console that cannot show a message cannot show that it could not, either.
         system::with_stdout(|out| {
             let _ = out.write_fmt(text);
@@ -37,12 +51,18 @@ pub fn wait_for_key(what: &str, seconds: u32) {
 /// Waits for a key for as long as it takes, as `timeout: no` asks.
 pub fn wait_for_ever(what: &str) {
     say(format_args!("{what} at a key.\n"));
+    // The firmware would otherwise restart a program that runs for five minutes.
+    let _ = boot::set_watchdog_timer(0, 0x1_0000, None);
     while !key_pressed() {
         boot::stall(Duration::from_millis(50));
     }
 }
 
+/// Whether a key was pressed; on a machine without a console, one always was.
 fn key_pressed() -> bool {
+    if !offered().input {
+        return true;
+    }
     system::with_stdin(|keys| matches!(keys.read_key(), Ok(Some(_))))
 }
 
@@ -50,9 +70,7 @@ fn key_pressed() -> bool {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     say(format_args!("\npollux uefi-loader: fault in the loader: {info}\n"));
-    let table = table::system_table_raw();
-    // SAFETY: as in `say`.
-    if table.is_some_and(|table| unsafe { !table.as_ref().boot_services.is_null() }) {
+    if offered().services {
         boot::stall(Duration::from_secs(10));
     }
     runtime::reset(runtime::ResetType::COLD, Status::ABORTED, None)
