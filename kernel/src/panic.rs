@@ -4,6 +4,7 @@
 use crate::platform;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use hal::backtrace::Backtrace;
 use hal::x86_64::exceptions::TrapFrame;
 use hal::x86_64::{interrupts, ipi, percpu, power};
 
@@ -64,6 +65,9 @@ fn epitaph(why: fmt::Arguments<'_>, frame: Option<&TrapFrame>, stopped: usize) {
     if let Some(frame) = frame {
         registers(&mut out, frame);
     }
+    let calls =
+        frame.map_or_else(Backtrace::here, |frame| Backtrace::from_registers(frame.rip, frame.rbp));
+    let _ = write!(out, "calls, innermost first:\n{calls}");
     let _ = writeln!(out, "=== end ===");
 }
 

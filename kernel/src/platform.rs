@@ -4,7 +4,7 @@ use crate::logs::syslog::SysLog;
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering::*};
 use executor::{Core, CoreId, Instant, Platform, Stall};
 use hal::x86_64::time::{clock, timer};
-use hal::x86_64::{MAX_CORES, interrupts, ipi, paging, percpu, user};
+use hal::x86_64::{MAX_CORES, cpu, interrupts, ipi, paging, percpu, user};
 
 /// The machine Pollux runs on.
 #[derive(Debug)]
@@ -113,6 +113,12 @@ unsafe impl Platform for Pollux {
         }
         paging::end_park();
         interrupts::enable();
+    }
+
+    /// 50 ms on a machine of our own; 500 ms in a virtual one, which may be held up itself.
+    fn stall_ticks() -> u64 {
+        let virtual_machine = cpu::features().has(cpu::Features::HYPERVISOR);
+        clock::ticks_per_second() / if virtual_machine { 2 } else { 20 }
     }
 
     fn stalled(stall: &Stall) {

@@ -61,6 +61,17 @@ extern "C" fn _start() -> ! {
         info.usable_bytes() >> 20
     );
     processor(info);
+    let stack = must("stack", KernelStack::new(smp::STACK_BYTES as u64 / 4096));
+    // SAFETY: this function's frame on the loader's stack holds nothing to drop and is never returned to.
+    unsafe { hal::memory::stack::run_on(stack, on_own_stack) }
+}
+
+/// The rest of the boot, on a stack with a guard page.
+extern "C" fn on_own_stack() -> ! {
+    let info = hal::boot::info();
+    // SAFETY: we left the loader's stack and tables, and its responses were copied when they were read.
+    let reclaimed = unsafe { hal::memory::frames::reclaim_loader_memory() };
+    log::debug!("{} KiB of the loader's memory reclaimed", reclaimed * 4);
     let acpi = machine(info);
     let cores = others(&acpi, &info.command_line);
     log::info!(

@@ -3,14 +3,12 @@
 //!
 //! Source: Intel SDM vol. 1 ch. 13 (XSAVE), vol. 2 FXSAVE.
 
+use crate::x86_64::cpu::{self, Features};
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-/// x87, SSE, AVX and the three AVX-512 components: all the state a thread may have.
-const WANTED: u64 = 0b1110_0111;
 const FXSAVE_BYTES: u32 = 512;
 const MXCSR_START: u32 = 0x1f80;
 const FCW_START: u16 = 0x037f;
@@ -23,43 +21,18 @@ const FXSAVE: u8 = 0;
 const XSAVE: u8 = 1;
 const XSAVEOPT: u8 = 2;
 
-/// Turns the state components on for this core and learns the size of the area. CR4.OSFXSR and,
-/// where the CPU has XSAVE, CR4.OSXSAVE must be set.
+/// Chooses the instruction and the size of the area, after `cpu::enable` turned the components on.
 pub fn init_core() {
-    let has_xsave = __cpuid(1).ecx & (1 << 26) != 0;
-    if !has_xsave {
-        return;
-    }
-    let supported = __cpuid_count(0xd, 0);
-    let mut components = (u64::from(supported.edx) << 32 | u64::from(supported.eax)) & WANTED;
-    if components & 0b1110_0000 != 0b1110_0000 {
-        components &= 0b111; // AVX-512 comes whole or not at all
-    }
-    // SAFETY: the value is a subset of what CPUID lists, with x87 always on; OSXSAVE is set
-    // (caller's duty, stated above).
-    unsafe {
-        asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32,
-            options(nostack, preserves_flags));
-    }
-    // With XCR0 written, leaf 0xD.0 EBX is the size of the area for just these components.
-    AREA_BYTES.store(__cpuid_count(0xd, 0).ebx.max(FXSAVE_BYTES + 64), Ordering::Relaxed);
-    let has_opt = __cpuid_count(0xd, 1).eax & 1 != 0;
-    METHOD.store(if has_opt { XSAVEOPT } else { XSAVE }, Ordering::Relaxed);
-}
-
-/// The state components that are on, as XCR0 has them; zero where the CPU has no XSAVE.
-pub fn components() -> u64 {
-    if METHOD.load(Ordering::Relaxed) == FXSAVE {
-        return 0;
-    }
-    // SAFETY: METHOD says XSAVE, so OSXSAVE is set and XGETBV exists.
-    unsafe { xgetbv0() }
-}
-
-#[target_feature(enable = "xsave")]
-fn xgetbv0() -> u64 {
-    // SAFETY: XCR0 always exists where XGETBV does.
-    unsafe { _xgetbv(0) }
+    let cpu = cpu::features();
+    AREA_BYTES.store(cpu.xsave_bytes.max(FXSAVE_BYTES), Ordering::Relaxed);
+    let method = if cpu.has(Features::XSAVEOPT) {
+        XSAVEOPT
+    } else if cpu.has(Features::XSAVE) {
+        XSAVE
+    } else {
+        FXSAVE
+    };
+    METHOD.store(method, Ordering::Relaxed);
 }
 
 /// A thread's save area, in the state a program expects at its start.
