@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use core::future::poll_fn;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, Ordering};
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
@@ -52,6 +52,16 @@ impl InterruptLatch {
             return None;
         }
         NonZeroU32::new(self.raised.swap(0, Ordering::Acquire))
+    }
+
+    /// Takes what was raised, or has `context` woken when something is. One task at a time.
+    pub fn poll_take(&self, context: &mut Context<'_>) -> Poll<NonZeroU32> {
+        if let Some(count) = self.take() {
+            return Poll::Ready(count);
+        }
+        self.waker.register(context.waker());
+        // Raised between the look and the registration.
+        self.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -98,19 +108,14 @@ impl Interrupt {
         let this = &*self;
         let mut rearmed = false;
         poll_fn(move |context| {
-            if let Some(count) = this.latch.take() {
-                return Poll::Ready(count);
-            }
-            this.latch.waker.register(context.waker());
-            if !rearmed && this.armed == Armed::Unmasked {
+            let look = this.latch.poll_take(context);
+            if look.is_pending() && !rearmed && this.armed == Armed::Unmasked {
                 this.control.rearm();
                 rearmed = true;
+                // A level may have been delivered by that.
+                return this.latch.poll_take(context);
             }
-            // Raised between the look and the registration.
-            match this.latch.take() {
-                Some(count) => Poll::Ready(count),
-                None => Poll::Pending,
-            }
+            look
         })
         .await
     }
@@ -148,7 +153,7 @@ mod tests {
     use crate::mmio::Width;
     use crate::sim::{Bus, DeviceModel, FaultPlan, InterruptFate, Level, SimMachine, Stuck};
     use core::pin::pin;
-    use core::task::{Context, Waker};
+    use core::task::Waker;
     use std::sync::Arc;
     use std::thread;
 

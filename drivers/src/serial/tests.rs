@@ -24,7 +24,7 @@ fn read_all(
     pause: Ticks,
 ) -> (Vec<u8>, Option<Result<(), SerialError>>) {
     let (sender, mut receiver) = mpsc::channel(room);
-    let driver = receive("uart", device.region(REGISTER_BYTES), device.interrupt(0), sender);
+    let driver = receive("uart", device.region(REGISTER_BYTES), device.isa_interrupt(0), sender);
     let mut bytes = Vec::new();
     let mut end = None;
     let outcome: Result<(), Stuck> = machine.run(async {
@@ -135,7 +135,7 @@ fn ends_when_nobody_reads_and_leaves_the_uart_silent() {
     let machine = SimMachine::new();
     let device = uart(&machine);
     let (sender, receiver) = mpsc::channel(4);
-    let driver = receive("uart", device.region(REGISTER_BYTES), device.interrupt(0), sender);
+    let driver = receive("uart", device.region(REGISTER_BYTES), device.isa_interrupt(0), sender);
     drop(receiver);
     announce(&device, [(50, b'a')]);
     assert_eq!(machine.run(driver), Ok(Ok(())));
@@ -179,4 +179,41 @@ proptest! {
         prop_assert!(bytes.is_sorted_by(|earlier, later| earlier < later));
         prop_assert_eq!(bytes.len() + device.act(|uart, _| uart.lost), count);
     }
+}
+
+/// The driver as a task of the real executor, on a machine that follows its clock.
+#[test]
+fn as_a_task_with_time_limits() {
+    use executor::host::{Virtual, block_on};
+    use executor::{Instant, Platform, Priority, TimedOut, sleep_until, spawn, timeout};
+    use std::rc::Rc;
+
+    block_on::<Virtual, _>(async {
+        let machine = Rc::new(SimMachine::following(|| Ticks(Virtual::now().0)));
+        let served = machine.clone();
+        let service = spawn::<Virtual, _>("machine", Priority::High, async move {
+            served.serve(|at| sleep_until::<Virtual>(Instant(at.0))).await
+        });
+        let device = uart(&machine);
+        let (sender, mut receiver) = mpsc::channel(4);
+        let (registers, interrupt) = (device.region(REGISTER_BYTES), device.isa_interrupt(0));
+        let driver = spawn::<Virtual, _>(
+            "uart",
+            Priority::High,
+            receive("uart", registers, interrupt, sender),
+        );
+        announce(&device, [(1000, b'a'), (2_000_000, b'b')]);
+        let start = Virtual::now();
+        assert_eq!(receiver.receive().await, Some(b'a'));
+        assert_eq!(Virtual::now().since(start), 1000);
+        let limit = start.after(1_000_000);
+        assert_eq!(timeout::<Virtual, _>(limit, receiver.receive()).await, Err(TimedOut));
+        assert_eq!(receiver.receive().await, Some(b'b'));
+        assert_eq!(Virtual::now().since(start), 2_000_000);
+        driver.cancel();
+        assert!(driver.await.is_err());
+        assert!(!device.act(|uart, _| uart.interrupts_enabled()));
+        service.cancel();
+        assert!(service.await.is_err());
+    });
 }

@@ -1,6 +1,7 @@
 //! One interrupt line of a device, with the controller in front of it.
 //!
-//! Edges that arrive while masked stay pending, as MSI-X's pending bits do. A level that stays
+//! Edges that arrive while masked stay pending, as MSI-X's pending bits do, or are lost, as behind an
+//! I/O APIC. A level that stays
 //! asserted is delivered once, then again at each rearm, as behind an IOAPIC whose handler masks it.
 
 use std::sync::{Arc, Mutex};
@@ -15,9 +16,18 @@ pub(super) struct Line {
     state: Mutex<State>,
 }
 
+/// What becomes of an edge that arrives while masked.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum MaskedEdges {
+    #[default]
+    StayPending,
+    AreLost,
+}
+
 #[derive(Default)]
 struct State {
     masked: bool,
+    masked_edges: MaskedEdges,
     /// Edges that arrived while masked.
     pending: bool,
     asserted: bool,
@@ -40,12 +50,16 @@ impl Line {
     pub(super) fn edge(&self) {
         let mut state = lock(&self.state);
         if state.masked {
-            state.pending = true;
+            state.pending = state.masked_edges == MaskedEdges::StayPending;
             return;
         }
         state.delivered += 1;
         drop(state);
         self.latch.raise();
+    }
+
+    pub(super) fn set_masked_edges(&self, masked_edges: MaskedEdges) {
+        lock(&self.state).masked_edges = masked_edges;
     }
 
     pub(super) fn set_level(&self, level: Level) {

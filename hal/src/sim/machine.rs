@@ -12,7 +12,7 @@ use std::vec::Vec;
 use super::arena::MemoryReport;
 use super::device::{Bus, DeviceModel};
 use super::faults::{FaultPlan, Faults};
-use super::line::Control;
+use super::line::{Control, MaskedEdges};
 use super::seam::{ClockSource, DmaSpace, Window};
 use super::violation::Violation;
 use super::world::{Device, Event, World, lock};
@@ -45,7 +45,39 @@ impl Default for SimMachine {
 impl SimMachine {
     /// A machine with no devices, at time 0.
     pub fn new() -> Self {
-        Self { world: Arc::new(World::new()) }
+        Self { world: Arc::new(World::new(None)) }
+    }
+
+    /// A machine whose time is somebody else's: an executor's virtual clock. A task of that executor
+    /// must [`serve`](Self::serve) it.
+    pub fn following(time: fn() -> Ticks) -> Self {
+        Self { world: Arc::new(World::new(Some(time))) }
+    }
+
+    /// Lets happen what is due, for ever. `sleep_until` is the executor's.
+    ///
+    /// ```text
+    /// let machine = Rc::new(SimMachine::following(|| Ticks(Virtual::now().0)));
+    /// let served = machine.clone();
+    /// spawn::<Virtual, _>("machine", Priority::High, async move {
+    ///     served.serve(|at| sleep_until::<Virtual>(Instant(at.0))).await
+    /// }).detach();
+    /// ```
+    pub async fn serve<S: Future>(&self, mut sleep_until: impl FnMut(Ticks) -> S) -> ! {
+        loop {
+            self.world.advance_to(self.world.now());
+            let mut sleep = pin!(self.world.next_event().map(&mut sleep_until));
+            std::future::poll_fn(|context| {
+                if self.world.scheduled.poll_take(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                match sleep.as_mut().as_pin_mut() {
+                    Some(sleep) => sleep.poll(context).map(drop),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+        }
     }
 
     /// Adds a device. The test keeps the model's handle to look inside it.
@@ -186,9 +218,21 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
         DeviceRegion::new(window, bytes)
     }
 
-    /// Its interrupt `line`: what a driver is given. It begins masked.
+    /// Its interrupt `line`: what a driver is given. It begins masked; an edge that comes while it is
+    /// masked stays pending, as with MSI-X.
     pub fn interrupt(&self, line: u32) -> Interrupt {
+        self.interrupt_with(line, MaskedEdges::StayPending)
+    }
+
+    /// As [`interrupt`](Self::interrupt), but an edge that comes while it is masked is lost, as behind
+    /// an I/O APIC: ISA devices.
+    pub fn isa_interrupt(&self, line: u32) -> Interrupt {
+        self.interrupt_with(line, MaskedEdges::AreLost)
+    }
+
+    fn interrupt_with(&self, line: u32, masked_edges: MaskedEdges) -> Interrupt {
         let line = self.device.line(line);
+        line.set_masked_edges(masked_edges);
         Interrupt::new(line.latch.clone(), Box::new(Control(line)))
     }
 

@@ -15,6 +15,7 @@ use super::line::Line;
 use super::violation::Violation;
 use crate::clock::Ticks;
 use crate::dma::AddressLimit;
+use crate::interrupt::InterruptLatch;
 use crate::mmio::Width;
 
 /// A tick is a nanosecond.
@@ -34,6 +35,10 @@ pub(super) enum Event {
 
 pub(super) struct World {
     now: AtomicU64,
+    /// Somebody else's clock, for machines that follow one.
+    follows: Option<fn() -> Ticks>,
+    /// Raised when something new is to happen.
+    pub(super) scheduled: InterruptLatch,
     pub(super) arena: Mutex<Arena>,
     events: Mutex<BTreeMap<(Ticks, u64), Event>>,
     sequence: AtomicU64,
@@ -41,9 +46,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(follows: Option<fn() -> Ticks>) -> Self {
         Self {
             now: AtomicU64::new(0),
+            follows,
+            scheduled: InterruptLatch::new(),
             arena: Mutex::new(Arena::new()),
             events: Mutex::new(BTreeMap::new()),
             sequence: AtomicU64::new(0),
@@ -52,7 +59,8 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Ticks {
-        Ticks(self.now.load(Ordering::Acquire))
+        let own = Ticks(self.now.load(Ordering::Acquire));
+        self.follows.map_or(own, |clock| clock().max(own))
     }
 
     pub(super) fn report(&self, violation: Violation) {
@@ -66,6 +74,7 @@ impl World {
     pub(super) fn schedule(&self, at: Ticks, event: Event) {
         let order = self.sequence.fetch_add(1, Ordering::Relaxed);
         lock(&self.events).insert((at, order), event);
+        self.scheduled.raise();
     }
 
     pub(super) fn next_event(&self) -> Option<Ticks> {

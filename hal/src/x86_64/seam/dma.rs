@@ -6,7 +6,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
-use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaError};
+use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaDomain, DmaError};
 use crate::memory::frames::{FrameRun, RunLimits};
 use crate::memory::{FRAME_SIZE, FrameNumber, PhysAddr};
 
@@ -29,6 +29,13 @@ impl DmaSpace {
         limit: AddressLimit,
     ) -> Result<RingMemory, DmaError> {
         Ok(RingMemory { frames: Frames::allocate(words * 8, limit)?, words, shared: false })
+    }
+}
+
+impl DmaDomain {
+    /// All of the machine's memory, for one device.
+    pub const fn machine() -> Self {
+        Self::new(DmaSpace, AddressLimit::NONE)
     }
 }
 
