@@ -64,16 +64,20 @@ async fn run<Q: CompletionQueue>(
 ) -> Result<core::convert::Infallible, Q::Error> {
     let mut line = Line { interrupt, state: Armed::No };
     let mut in_vain = 0;
+    // How many were taken since the others had a turn.
+    let mut taken = 0;
     loop {
-        let found = queue.drain(BATCH)?;
+        let found = queue.drain(BATCH - taken)?;
         if found > 0 {
             in_vain = 0;
-            // A full batch, or a queue worth polling: the others' turn, then look again.
-            if found == BATCH || line.state == Armed::No {
+            taken += found;
+            if taken >= BATCH || line.state == Armed::No {
+                taken = 0;
                 yield_now().await;
             }
             continue;
         }
+        taken = 0;
         match line.mode(control) {
             CompletionMode::Poll => {
                 line.disarm();

@@ -1,5 +1,6 @@
 //! The reaper, the slot table and a modelled queue device together, in every mode and with faults.
 
+use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -11,6 +12,7 @@ use hal::mmio::{DeviceRegion, Register, Width};
 use hal::sim::{Bus, DeviceModel, FaultPlan, InterruptFate, SimDevice, SimMachine, WriteFate};
 use proptest::prelude::*;
 use std::pin::pin;
+use std::rc::Rc;
 
 use super::*;
 use crate::slots::{CommandId, SlotTable};
@@ -63,6 +65,8 @@ struct Queue {
     slots: SlotTable<DmaLoan, ()>,
     control: CompletionControl,
     looks: Cell<u64>,
+    /// What happens between a look that found nothing and what the reaper does next.
+    after_vain_look: Option<Box<dyn Fn()>>,
 }
 
 impl Queue {
@@ -78,6 +82,7 @@ impl Queue {
             slots: SlotTable::new(ENTRIES as u16, 16),
             control: CompletionControl::new(mode),
             looks: Cell::new(0),
+            after_vain_look: None,
         }
     }
 
@@ -102,6 +107,11 @@ impl CompletionQueue for Queue {
         for found in 0..limit {
             let (place, pass) = (self.head.get() as usize, self.head.get() / ENTRIES as u64 + 1);
             if self.ring.word(place, 1) != pass {
+                if found == 0
+                    && let Some(happen) = &self.after_vain_look
+                {
+                    happen();
+                }
                 return Ok(found);
             }
             let id = CommandId(self.ring.word(place, 0) as u16);
@@ -235,6 +245,37 @@ fn a_doorbell_that_does_nothing_is_given_up() {
     queue.slots.reset(|| ());
     assert_eq!((queue.slots.in_flight(), machine.memory().lent), (0, 0));
     queue.ring.retire();
+}
+
+/// The device finishes between the look that finds nothing and the arming of its interrupt, which
+/// then raises nothing: whatever the mode, the reaper looks once more.
+#[test]
+fn finishing_just_before_the_interrupt_is_armed() {
+    for mode in [CompletionMode::Msix, CompletionMode::Adaptive, CompletionMode::Poll] {
+        let machine = Rc::new(SimMachine::new());
+        let model = Filler {
+            ring: DeviceAddress(0),
+            commands: VecDeque::new(),
+            posted: 0,
+            delay: Ticks(1 << 40),
+        };
+        let device = machine.add("filler", model);
+        let mut queue = Queue::new(&machine, &device, mode);
+        let (moment, looks) = (machine.clone(), Cell::new(0));
+        queue.after_vain_look = Some(Box::new(move || {
+            looks.set(looks.get() + 1);
+            // Once on the way to sleep in each mode, whatever its patience.
+            if looks.get() == 1 || looks.get() == PATIENCE + 1 {
+                moment.advance(Ticks(1 << 40));
+            }
+        }));
+        let done = machine.run_until(Ticks(1 << 50), async {
+            let reaper = pin!(reap(&queue, &queue.control, Some(device.isa_interrupt(0))));
+            matches!(select(pin!(queue.fill(&machine)), reaper).await, Either::Left((true, _)))
+        });
+        assert_eq!(done, Ok(true), "{mode}");
+        queue.ring.retire();
+    }
 }
 
 #[test]
