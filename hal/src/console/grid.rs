@@ -86,7 +86,7 @@ impl Grid {
     /// taken to be blank.
     pub fn resize(&mut self, columns: usize, rows: usize) {
         self.columns = columns.min(CELLS);
-        self.rows = if self.columns == 0 { 0 } else { rows.min(CELLS / self.columns) };
+        self.rows = rows.min(CELLS.checked_div(self.columns).unwrap_or(0));
         (self.column, self.row) = (0, 0);
         self.changed = 0..0;
         self.wanted.fill(Cell::default());
@@ -179,10 +179,8 @@ fn glyph(character: char) -> u8 {
         'μ' => 0xb5,
         '→' => b'>',
         '←' => b'<',
-        _ => match u8::try_from(u32::from(character)) {
-            Ok(code @ (0x20..=0x7e | 0xa0..=0xff)) => code,
-            _ => b'?',
-        },
+        '!'..='~' | '\u{a0}'..='\u{ff}' => u32::from(character) as u8,
+        _ => b'?',
     }
 }
 

@@ -172,7 +172,7 @@ mod tests {
             (info(32, [(8, 16), (8, 8), (8, 0)]), 0x00ff_d166),
             (info(32, [(8, 0), (8, 8), (8, 16)]), 0x0066_d1ff),
             (info(24, [(8, 16), (8, 8), (8, 0)]), 0x00ff_d166),
-            (info(16, [(5, 11), (6, 5), (5, 0)]), 0b11111_110100_01100),
+            (info(16, [(5, 11), (6, 5), (5, 0)]), 0xfe8c),
         ];
         for (info, yellow) in formats {
             assert_eq!(encode(&info, colour(Ink::Yellow)), yellow);

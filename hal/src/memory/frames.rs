@@ -12,7 +12,7 @@
 
 use core::mem::ManuallyDrop;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::bitmap::{FrameBitmap, RunShape};
 use super::map::MemoryMap;
@@ -45,6 +45,8 @@ struct Cache {
 }
 
 static POOL: InterruptLock<Option<Pool>> = InterruptLock::new(None);
+/// Free frames in the pool, for those who only want to know about how many.
+static POOL_FREE: AtomicU64 = AtomicU64::new(0);
 static MAP: spin::Once<&'static MemoryMap> = spin::Once::new();
 static CACHES: [Cache; MAX_CORES] = [const { Cache::new() }; MAX_CORES];
 
@@ -114,12 +116,20 @@ impl Pool {
             }
         }
         self.low_water = self.bitmap.free_count();
+        self.account();
     }
 
     fn put(&mut self, frame: FrameNumber) {
         if let Err(error) = self.bitmap.free(frame) {
             panic!("{error}");
         }
+    }
+
+    /// After frames were taken or put.
+    fn account(&mut self) {
+        let free = self.bitmap.free_count();
+        self.low_water = self.low_water.min(free);
+        POOL_FREE.store(free, Ordering::Relaxed);
     }
 }
 
@@ -159,7 +169,9 @@ impl Frame {
         }
         let mut guard = POOL.lock();
         let pool = guard.as_mut().ok_or(OutOfFrames)?;
-        pool.bitmap.take_highest(LOW_MEMORY).map(Self).ok_or(OutOfFrames)
+        let frame = pool.bitmap.take_highest(LOW_MEMORY).ok_or(OutOfFrames)?;
+        pool.account();
+        Ok(Self(frame))
     }
 
     /// Takes a frame full of zeros.
@@ -209,6 +221,7 @@ impl Drop for Frame {
         }
         if let Some(pool) = POOL.lock().as_mut() {
             pool.put(self.0);
+            pool.account();
         }
     }
 }
@@ -221,7 +234,7 @@ fn refill(cache: &Cache) {
         let Some(frame) = pool.bitmap.take_highest(LOW_MEMORY) else { break };
         cache.push(frame);
     }
-    pool.low_water = pool.low_water.min(pool.bitmap.free_count());
+    pool.account();
 }
 
 #[cold]
@@ -232,6 +245,7 @@ fn drain(cache: &Cache, count: usize) {
         let Some(frame) = cache.pop() else { break };
         pool.put(frame);
     }
+    pool.account();
 }
 
 /// Gives all that this core's cache holds back to the pool.
@@ -270,7 +284,7 @@ impl FrameRun {
         let mut guard = POOL.lock();
         let pool = guard.as_mut().ok_or(OutOfFrames)?;
         let first = pool.bitmap.take_run(shape).ok_or(OutOfFrames)?;
-        pool.low_water = pool.low_water.min(pool.bitmap.free_count());
+        pool.account();
         Ok(Self { first, count: count.max(1) })
     }
 
@@ -308,6 +322,7 @@ impl Drop for FrameRun {
     fn drop(&mut self) {
         if let Some(pool) = POOL.lock().as_mut() {
             self.numbers().for_each(|frame| pool.put(FrameNumber(frame)));
+            pool.account();
         }
     }
 }
@@ -358,6 +373,12 @@ pub fn statistics() -> FrameStatistics {
         cached,
         pool_low_water: pool.low_water,
     })
+}
+
+/// Frames free in the pool, by one load: for limits. What cores' caches hold comes on top.
+#[inline]
+pub fn free_in_pool() -> u64 {
+    POOL_FREE.load(Ordering::Relaxed)
 }
 
 /// Frames in one core's cache.
