@@ -18,13 +18,12 @@ use executor::{CoreId, Priority};
 use hal::boot::{BootInfo, CommandLine};
 use hal::console;
 use hal::memory::PhysAddr;
-use hal::memory::frames::{FrameRun, RunLimits};
 use hal::memory::stack::KernelStack;
 use hal::serial::{self, Port};
 use hal::x86_64::acpi::Acpi;
 use hal::x86_64::descriptors::{self, FaultStacks};
 use hal::x86_64::exceptions::{self, Hooks};
-use hal::x86_64::smp::{self, LowPages, Startup};
+use hal::x86_64::smp::{self, Startup};
 use hal::x86_64::user::copy;
 use hal::x86_64::{apic, cpu, interrupts, ioapic, paging, percpu, power, random, time};
 
@@ -166,30 +165,13 @@ fn others(acpi: &Acpi, line: &CommandLine<'_>) -> u16 {
         (0..64).filter(|core| cores >> core & 1 == 1).for_each(hal::x86_64::ipi::tlb_shootdown);
     });
     let madt = must("MADT", acpi.madt());
-    let limits = RunLimits { below: Some(PhysAddr(1 << 20)), ..RunLimits::default() };
-    let mut online = 1;
-    match FrameRun::allocate(4, limits) {
-        Ok(low) => {
-            let startup = Startup {
-                low_pages: LowPages {
-                    physical: low.physical().0,
-                    mapped: low.virtual_address().as_mut_ptr(),
-                },
-                kernel_pml4: hal::memory::direct_map::to_virtual(paging::root().start()).as_ptr(),
-                allocate_stack: |bytes| Some(KernelStack::new(bytes as u64 / 4096).ok()?.leak().0),
-                entry: enter_core,
-                max_cores: line
-                    .value("smp")
-                    .and_then(|count| count.parse().ok())
-                    .unwrap_or(usize::MAX),
-            };
-            // SAFETY: the boot core with everything ready; the pages are ours until all cores are up (and dropped after).
-            online = unsafe { smp::start(&madt, &startup) }.online;
-        }
-        Err(error) => {
-            log::error!("smp: no four pages below 1 MiB ({error}): only the boot core runs")
-        }
-    }
+    let startup = Startup {
+        allocate_stack: |bytes| Some(KernelStack::new(bytes as u64 / 4096).ok()?.leak().0),
+        entry: enter_core,
+        max_cores: line.value("smp").and_then(|count| count.parse().ok()).unwrap_or(usize::MAX),
+    };
+    // SAFETY: the boot core with everything ready, on the kernel's tables; stacks are for good.
+    let online = unsafe { smp::start(&madt, &startup) }.online;
     platform::set_core_count(online);
     GO.store(true, core::sync::atomic::Ordering::Release);
     image::init();
@@ -201,8 +183,6 @@ static GO: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(
 
 /// Where the other cores enter, with everything of theirs set up.
 fn enter_core(core: u16) -> ! {
-    // SAFETY: our tables are the ones in use already; this sets the rest of the core's paging registers.
-    unsafe { paging::init_core() };
     platform::init_core(core);
     while !GO.load(core::sync::atomic::Ordering::Acquire) {
         core::hint::spin_loop();

@@ -14,7 +14,6 @@
 //!
 //! Callable again after a sleep that reset the others: see [`forget_others`].
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Once;
@@ -23,9 +22,9 @@ use thiserror_no_std::Error;
 use super::descriptors::{self, FaultStacks};
 use super::madt::{Madt, Processor};
 use super::time::{clock, timer};
-use super::{MAX_CORES, apic, cpu, interrupts, percpu};
-
-pub use super::trampoline::LowPages;
+use super::trampoline::Trampoline;
+use super::{MAX_CORES, apic, cpu, interrupts, paging, percpu};
+use crate::memory::FrameNumber;
 
 /// Bytes of the stack each core's executor runs on.
 pub const STACK_BYTES: usize = 128 * 1024;
@@ -68,10 +67,6 @@ pub enum StartError {
 /// What starting the others takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Startup {
-    /// Where the trampoline goes.
-    pub low_pages: LowPages,
-    /// The PML4 in force on this core, readable; the others run on it, too.
-    pub kernel_pml4: *const u64,
     /// Upper end (16-byte aligned) of that many fresh bytes of stack, for good.
     pub allocate_stack: fn(bytes: usize) -> Option<u64>,
     /// What each core does in the end, interrupts off, with its number.
@@ -96,13 +91,13 @@ struct Arrival {
     core: u16,
     lapic_id: u32,
     nmi_pins: [bool; 2],
-    cr3: u64,
     faults: FaultStacks,
     entry: fn(u16) -> !,
     status: AtomicU32,
     tsc: AtomicU64,
 }
 
+static TRAMPOLINE: Once<Option<Trampoline>> = Once::new();
 /// Each core's stacks, kept for the next start.
 static STACKS: [Once<(u64, FaultStacks)>; MAX_CORES] = [const { Once::new() }; MAX_CORES];
 
@@ -110,25 +105,25 @@ static STACKS: [Once<(u64, FaultStacks)>; MAX_CORES] = [const { Once::new() }; M
 /// those that fail none.
 ///
 /// # Safety
-/// On the boot core, with its APIC, timer and clock ready; `startup` is as its fields say, and the
-/// pages below 1 MiB are nobody else's.
+/// On the boot core, with its APIC, timer and clock ready and the kernel's own page tables in force;
+/// `startup` is as its fields say.
 pub unsafe fn start(madt: &Madt, startup: &Startup) -> Started {
     let boot_id = percpu::this().lapic_id();
     let limit = startup.max_cores.clamp(1, MAX_CORES);
     let mut result = Started { online: 1, failed: 0, unused: 0 };
     wire_boot_core(madt, boot_id);
-    if !startup.low_pages.is_usable() {
-        log::error!("smp: no usable page below 1 MiB: only the boot core runs");
+    let Some(trampoline) = TRAMPOLINE.call_once(Trampoline::allocate) else {
+        log::error!("smp: no free page below 1 MiB: only the boot core runs");
         result.failed = madt.processors.as_slice().len().saturating_sub(1) as u16;
         return result;
-    }
+    };
     for processor in madt.processors.as_slice().iter().filter(|p| p.apic_id != boot_id) {
         if usize::from(result.online) >= limit {
             result.unused += 1;
             continue;
         }
         // SAFETY: passed on.
-        match unsafe { start_one(result.online, processor, madt, startup) } {
+        match unsafe { start_one(result.online, processor, madt, startup, trampoline) } {
             Ok(()) => result.online += 1,
             Err(error) => {
                 log::error!("smp: the core with APIC id {} stays off: {error}", processor.apic_id);
@@ -167,6 +162,7 @@ unsafe fn start_one(
     processor: &Processor,
     madt: &Madt,
     startup: &Startup,
+    trampoline: &Trampoline,
 ) -> Result<(), StartError> {
     let stacks = &STACKS[usize::from(core)];
     let (stack, faults) = *stacks
@@ -176,48 +172,49 @@ unsafe fn start_one(
             stack.zip(faults).ok_or(StartError::NoMemory)
         })
         .map_err(|_: StartError| StartError::NoMemory)?;
-    let cr3: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {}, cr3", out(reg) cr3, options(nomem, nostack, preserves_flags)) };
+    let page = FrameNumber::containing(trampoline.physical());
+    let tables = paging::TrampolineTables::new(page).map_err(|_| StartError::NoMemory)?;
     let arrival = Arrival {
         core,
         lapic_id: processor.apic_id,
         nmi_pins: madt.nmi_pins(processor.acpi_id),
-        cr3: cr3 & !0xfff,
         faults,
         entry: startup.entry,
         status: AtomicU32::new(WAITING),
         tsc: AtomicU64::new(0),
     };
     let argument = &raw const arrival as u64;
-    // SAFETY: the pages are ours, and the core before has left them (or was reset).
+    // SAFETY: the core before has left the page (or was reset).
     unsafe {
-        startup.low_pages.prepare(startup.kernel_pml4, stack, arrive as *const () as u64, argument);
+        trampoline.prepare(tables.root().start(), stack, arrive as *const () as u64, argument);
     }
 
     let id = processor.apic_id;
-    let page = (startup.low_pages.physical >> 12) as u8;
-    let came = || arrival.status.load(Ordering::Acquire) != WAITING;
-    let sent = |result: Result<(), apic::ApicError>| result.map_err(|_| StartError::NotSent);
+    let status = || arrival.status.load(Ordering::Acquire);
     let before = clock::now();
-    sent(apic::send_init(id))?;
-    clock::spin_us(INIT_SETTLE_US);
-    sent(apic::send_startup(id, page))?;
-    if !clock::spin_until(SECOND_SIPI_AFTER_US, came) {
-        sent(apic::send_startup(id, page))?;
+    let sent = apic::send_init(id)
+        .and_then(|()| {
+            clock::spin_us(INIT_SETTLE_US);
+            apic::send_startup(id, trampoline.vector())
+        })
+        .and_then(|()| {
+            let came = clock::spin_until(SECOND_SIPI_AFTER_US, || status() != WAITING);
+            if came { Ok(()) } else { apic::send_startup(id, trampoline.vector()) }
+        });
+    if sent.is_ok() {
+        clock::spin_until(ARRIVAL_LIMIT_US, || !matches!(status(), WAITING | ARRIVED));
     }
-    clock::spin_until(ARRIVAL_LIMIT_US, || {
-        !matches!(arrival.status.load(Ordering::Acquire), WAITING | ARRIVED)
-    });
-    let result = match arrival.status.load(Ordering::Acquire) {
+    let result = match status() {
         READY => Ok(()),
+        _ if sent.is_err() => Err(StartError::NotSent),
         UNSUITABLE => Err(StartError::Unsuitable),
         APIC_FAILED => Err(StartError::ApicFailed),
         ARRIVED => Err(StartError::Lost),
         _ => Err(StartError::NoArrival),
     };
     if result.is_err() {
-        // Back to waiting for a SIPI, so that it can never touch `arrival` or the trampoline again.
+        // Back to waiting for a SIPI, so that it can never touch `arrival`, the trampoline or its
+        // tables again.
         let _ = apic::send_init(id);
         clock::spin_us(INIT_SETTLE_US);
         if let Some(block) = percpu::of(core) {
@@ -242,11 +239,11 @@ extern "C" fn arrive(arrival: *const Arrival) -> ! {
     let arrival = unsafe { &*arrival };
     arrival.tsc.store(clock::now(), Ordering::Relaxed);
     arrival.status.store(ARRIVED, Ordering::Release);
-    let &Arrival { core, lapic_id, nmi_pins, cr3, faults, entry, .. } = arrival;
+    let &Arrival { core, lapic_id, nmi_pins, faults, entry, .. } = arrival;
     // SAFETY: the kernel's tables map this code, this stack and `arrival` as the trampoline's do;
-    // the block and the stacks were given to this core; this is its start.
+    // number and stacks were given to this core; this is its start.
     let suitable = unsafe {
-        asm!("mov cr3, {}", in(reg) cr3, options(nostack, preserves_flags));
+        paging::init_core();
         descriptors::install(core, lapic_id, faults);
         cpu::enable()
     };

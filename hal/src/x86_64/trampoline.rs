@@ -1,33 +1,24 @@
 //! The code an application processor starts with, copied to a page below 1 MiB.
 //!
 //! A SIPI starts the core in real mode at offset 0 of that page. The code goes straight to 64-bit
-//! mode: paging on, with tables that map these few pages to themselves and the kernel where it
-//! belongs; then onto its stack and to [`Parameters::entry`]. Everything it needs lies in
-//! [`Parameters`] at a fixed offset, addressed relative to the page, so the copy works anywhere.
-//!
-//! ```text
-//!  page 0  code (first), Parameters (from PARAMETERS on)
-//!  page 1  PML4: entry 0 → page 2, upper half as the kernel's
-//!  page 2  PDPT: entry 0 → page 3
-//!  page 3  PD:   entry 0 → the first 2 MiB, to themselves
-//! ```
+//! mode, on [`TrampolineTables`](super::paging::TrampolineTables), which map the page to itself
+//! (read and execute) and the kernel where it belongs; then onto its stack and to
+//! [`Parameters::entry`]. Everything it needs lies in [`Parameters`] at a fixed offset, addressed
+//! relative to the page, so the copy works anywhere.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-/// Pages the trampoline takes, in a row, all below 1 MiB.
-pub const PAGES: usize = 4;
-pub(super) const PAGE: usize = 4096;
-/// Offset of [`Parameters`] in page 0.
-pub(super) const PARAMETERS: usize = 2048;
+use crate::memory::frames::{FrameRun, RunLimits};
+use crate::memory::{FRAME_SIZE, PhysAddr};
 
-const PRESENT: u64 = 1;
-const WRITABLE: u64 = 2;
-const LARGE: u64 = 1 << 7;
+const PAGE: usize = FRAME_SIZE;
+/// Offset of [`Parameters`] in page 0.
+const PARAMETERS: usize = 2048;
 
 /// What the starting core finds. Offsets are used from the assembly below.
 #[repr(C)]
-pub(super) struct Parameters {
+struct Parameters {
     /// Pseudo-descriptor for `lgdt`.
     gdt_limit: u16,
     gdt_base: [u16; 2],
@@ -104,60 +95,56 @@ unsafe extern "C" {
     static pollux_trampoline_end: u8;
 }
 
-/// Four pages below 1 MiB, ours until the cores are up.
-#[derive(Debug, Clone, Copy)]
-pub struct LowPages {
-    /// Physical address, a multiple of 4096; the end is at most 1 MiB.
-    pub physical: u64,
-    /// Where they are mapped, writable.
-    pub mapped: *mut u8,
+/// The page below 1 MiB, kept for as long as the kernel runs: a sleep needs it again.
+pub(super) struct Trampoline {
+    page: FrameRun,
 }
 
-impl LowPages {
-    /// Whether the address is one a SIPI can name.
-    pub(super) fn is_usable(&self) -> bool {
-        self.physical % PAGE as u64 == 0
-            && self.physical != 0
-            && self.physical + (PAGES * PAGE) as u64 <= 1 << 20
+impl Trampoline {
+    /// Takes a page. `None`: there is none left below 1 MiB.
+    pub(super) fn allocate() -> Option<Self> {
+        let limits = RunLimits { below: Some(PhysAddr(1 << 20)), ..RunLimits::default() };
+        let page = FrameRun::allocate(1, limits).ok()?;
+        // Page 0 is where firmware keeps things, and not a vector worth relying on.
+        (page.physical().0 != 0).then_some(Self { page })
     }
 
-    /// Writes code, tables and parameters for one core's start.
+    /// Where it is: a multiple of 4096 below 1 MiB.
+    pub(super) fn physical(&self) -> PhysAddr {
+        self.page.physical()
+    }
+
+    /// What a SIPI names it by.
+    pub(super) fn vector(&self) -> u8 {
+        (self.physical().0 / PAGE as u64) as u8
+    }
+
+    /// Writes code and parameters for one core's start: `cr3` is the root of tables below 4 GiB that
+    /// map this page to itself, `stack` a stack's upper end, and the core goes to
+    /// `entry(argument)`.
     ///
     /// # Safety
-    /// The pages are as said and no core runs in them. `kernel_pml4` points to the PML4 in force.
-    pub(super) unsafe fn prepare(
-        &self,
-        kernel_pml4: *const u64,
-        stack: u64,
-        entry: u64,
-        argument: u64,
-    ) {
-        // SAFETY: the caller's word; code and parameters do not overlap, as asserted.
+    /// No core runs in the page.
+    pub(super) unsafe fn prepare(&self, cr3: PhysAddr, stack: u64, entry: u64, argument: u64) {
+        let mapped = self.page.virtual_address().as_mut_ptr::<u8>();
+        let base = self.physical().0 as u32;
+        let gdt = base + (PARAMETERS + offset_of!(Parameters, gdt)) as u32;
+        // SAFETY: the page is ours and no core looks at it; code and parameters do not overlap.
         unsafe {
             let start = &raw const pollux_trampoline_start;
             let length = (&raw const pollux_trampoline_end).offset_from(start) as usize;
             let long = (&raw const pollux_trampoline_long).offset_from(start) as u32;
             assert!(length <= PARAMETERS, "the trampoline's code reaches into its parameters");
-            self.mapped.write_bytes(0, PAGES * PAGE);
-            self.mapped.copy_from_nonoverlapping(start, length);
-
-            let table = |page: usize| self.mapped.add(page * PAGE).cast::<u64>();
-            let address = |page: usize| self.physical + (page * PAGE) as u64;
-            table(1).add(256).copy_from_nonoverlapping(kernel_pml4.add(256), 256);
-            table(1).write(address(2) | PRESENT | WRITABLE);
-            table(2).write(address(3) | PRESENT | WRITABLE);
-            table(3).write(PRESENT | WRITABLE | LARGE);
-
-            let base = self.physical as u32;
-            let gdt = base + (PARAMETERS + offset_of!(Parameters, gdt)) as u32;
-            self.mapped.add(PARAMETERS).cast::<Parameters>().write(Parameters {
+            mapped.write_bytes(0, PAGE);
+            mapped.copy_from_nonoverlapping(start, length);
+            mapped.add(PARAMETERS).cast::<Parameters>().write(Parameters {
                 gdt_limit: 3 * 8 - 1,
                 gdt_base: [gdt as u16, (gdt >> 16) as u16],
                 _pad: 0,
                 far_offset: base + long,
                 far_selector: 0x08,
                 _pad2: 0,
-                cr3: address(1) as u32,
+                cr3: cr3.0 as u32,
                 _pad3: 0,
                 gdt: [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff],
                 stack,
