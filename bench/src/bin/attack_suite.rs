@@ -50,7 +50,7 @@ async fn main(mut env: Env) -> ExitCode {
     let mut image = |name| {
         let image = env.take_image(name);
         if image.is_none() {
-            println!("attack_suite: no argument image={name}:N with a capability for it");
+            println!("no argument image={name}:N with a capability for it");
         }
         image
     };
@@ -61,7 +61,7 @@ async fn main(mut env: Env) -> ExitCode {
     let witness = match Echo::start(&echo, 0, None) {
         Ok(witness) => witness,
         Err(error) => {
-            println!("attack_suite: no witness: {error}");
+            println!("no witness: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -76,7 +76,7 @@ async fn main(mut env: Env) -> ExitCode {
     if wanted(suite.env.args(), RANDOM) {
         suite.random_calls();
     }
-    println!("attack_suite: {made} attacks, {} wrong", suite.wrong);
+    println!("{made} attacks, {} wrong", suite.wrong);
     if suite.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -178,7 +178,7 @@ impl Suite {
                 return;
             }
             if processes % 100 == 0 {
-                println!("attack_suite: {made} random calls by {processes} processes");
+                println!("{made} random calls by {processes} processes");
             }
         }
         println!("ok random: {made} calls by {processes} processes");

@@ -42,7 +42,7 @@ fn until_refused(checks: &mut Checks, what: &str, mut take: impl FnMut() -> Resu
             other => break other,
         }
     };
-    bench::println!("attack: refused after {taken} ({what})");
+    bench::println!("refused after {taken} ({what})");
     checks.refused((what, taken), refusal, NO_MORE);
 }
 
@@ -84,7 +84,7 @@ fn processes(checks: &mut Checks, env: &mut Env) {
             Err(error) => break Err(error),
         }
     };
-    bench::println!("attack: refused after {} (process)", children.len());
+    bench::println!("refused after {} (process)", children.len());
     checks.refused(("process", children.len()), refusal, NO_MORE);
     for child in &children {
         checks.works("kill", child.kill());
@@ -101,7 +101,7 @@ fn memory(checks: &mut Checks) {
                 other => break other,
             }
         };
-        bench::println!("attack: refused after {taken} (pieces of {pages} pages)");
+        bench::println!("refused after {taken} (pieces of {pages} pages)");
         checks.refused((pages, taken), refusal, NO_MORE);
     }
     let huge = map(0, 1 << 40, Protection::WRITE);

@@ -23,7 +23,7 @@ impl Checks {
         self.made += 1;
         if !condition {
             self.surprises += 1;
-            bench::println!("attack: does not hold: {what:?}");
+            bench::println!("does not hold: {what:?}");
         }
     }
 
@@ -38,7 +38,7 @@ impl Checks {
         self.made += 1;
         if !matches!(&result, Err(error) if errors.contains(error)) {
             self.surprises += 1;
-            bench::println!("attack: {what:?} gave {result:?}, expected one of {errors:?}");
+            bench::println!("{what:?} gave {result:?}, expected one of {errors:?}");
         }
     }
 
@@ -49,7 +49,7 @@ impl Checks {
             Ok(value) => Some(value),
             Err(error) => {
                 self.surprises += 1;
-                bench::println!("attack: {what:?} should have worked: {error}");
+                bench::println!("{what:?} should have worked: {error}");
                 None
             }
         }

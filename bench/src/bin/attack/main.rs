@@ -42,7 +42,7 @@ async fn main(mut env: Env) -> ExitCode {
     };
     match outcome {
         None => {
-            bench::println!("attack: no attack is called {name:?}");
+            bench::println!("no attack is called {name:?}");
             ExitCode(2)
         }
         Some(checks) => checks.verdict(),

@@ -50,7 +50,7 @@ async fn main(mut env: Env) -> ExitCode {
     let mut image = |name| {
         let image = env.take_image(name);
         if image.is_none() {
-            println!("bench: no argument image={name}:N with a capability for it");
+            println!("no argument image={name}:N with a capability for it");
         }
         image
     };
@@ -70,7 +70,7 @@ async fn main(mut env: Env) -> ExitCode {
     if suite.failures == 0 {
         ExitCode::SUCCESS
     } else {
-        println!("bench: {} figures could not be taken", suite.failures);
+        println!("{} figures could not be taken", suite.failures);
         ExitCode::FAILURE
     }
 }
@@ -89,7 +89,7 @@ impl Suite {
         let cores = if self.exact { 1 } else { self.env.cores };
         let budget = format!("budget_ms={}", self.scaled(BUDGET_MS));
         for core in 0..cores {
-            println!("bench: core {core} alone");
+            println!("core {core} alone");
             for figure in self.figures(Placement::EachCore) {
                 let taken = self.command(figure, core).and_then(|command| {
                     let command = command.arg(&budget);
@@ -111,7 +111,7 @@ impl Suite {
         let each = (PAIRS_BUDGET_MS / pairs).clamp(10, BUDGET_MS);
         let budget = format!("budget_ms={}", self.scaled(each));
         for figure in self.figures(Placement::EachPair) {
-            println!("bench: {figure}, {pairs} pairs of cores");
+            println!("{figure}, {pairs} pairs of cores");
             for core in 0..cores {
                 for peer in (0..cores).filter(|peer| *peer != core) {
                     let peer = format!("peer={peer}");
@@ -125,7 +125,7 @@ impl Suite {
     }
 
     fn all_cores(&mut self) {
-        println!("bench: all {} cores at once", self.env.cores);
+        println!("all {} cores at once", self.env.cores);
         let cores: alloc::vec::Vec<u32> = (0..self.env.cores).collect();
         for figure in self.figures(Placement::EachCore) {
             let taken = together::rate(self, figure, figure, &cores, None);
@@ -138,7 +138,7 @@ impl Suite {
             if !wanted(self.env.args(), name) {
                 continue;
             }
-            println!("bench: {name}");
+            println!("{name}");
             let cores: alloc::vec::Vec<u32> =
                 (0..*clients as u32).map(|client| client % self.env.cores).collect();
             let taken = Echo::start(&self.echo, 0, None).and_then(|server| {
@@ -177,7 +177,7 @@ impl Suite {
         if let Err(error) = taken {
             let place =
                 if core == u32::MAX { String::from("all cores") } else { format!("core {core}") };
-            println!("bench: {figure} on {place} was not taken: {error}");
+            println!("{figure} on {place} was not taken: {error}");
             self.failures += 1;
         }
     }

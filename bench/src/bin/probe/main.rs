@@ -30,7 +30,7 @@ async fn main(mut env: Env) -> ExitCode {
     match take(&mut env, figure) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            bench::println!("probe: {figure}: {error}");
+            bench::println!("{figure}: {error}");
             ExitCode::FAILURE
         }
     }
