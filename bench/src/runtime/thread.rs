@@ -9,6 +9,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 
 use super::calls;
 use super::capability::Thread;
@@ -100,7 +101,8 @@ struct Packet<T> {
 /// mapped until the process ends.
 pub struct JoinHandle<T> {
     thread: Thread,
-    stack: Mapping,
+    /// Not unmapped with this value: the thread may run on.
+    stack: ManuallyDrop<Mapping>,
     packet: Arc<Packet<T>>,
 }
 
@@ -136,7 +138,7 @@ where
     match spawned {
         Ok((handle, _)) => {
             let thread = Thread::from_handle(Handle(handle as u32));
-            Ok(JoinHandle { thread, stack, packet })
+            Ok(JoinHandle { thread, stack: ManuallyDrop::new(stack), packet })
         }
         Err(error) => {
             // SAFETY: the thread was not started, so the job is still ours.
@@ -172,14 +174,10 @@ impl<T> JoinHandle<T> {
         let Self { thread, stack, packet } = self;
         match calls::thread_join(thread.handle(), deadline_ns) {
             Ok(_) => {
-                drop(stack);
+                drop(ManuallyDrop::into_inner(stack));
                 packet.result.lock().take().ok_or(Error::PeerGone)
             }
-            Err(error) => {
-                // It may still run on this stack.
-                core::mem::forget(stack);
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 }

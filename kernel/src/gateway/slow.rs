@@ -213,6 +213,9 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             let Object::Process(other) = handles.object(handle, Rights::CONTROL)? else {
                 return Err(Error::WrongKind);
             };
+            if other.ended.get().is_some() {
+                return Err(Error::PeerGone);
+            }
             let moved = handles.remove(Handle(r.rsi as u32), Rights::TRANSFER)?;
             match other.handles.insert(moved) {
                 Ok(there) => value(u64::from(there.0)),

@@ -17,7 +17,8 @@ use protocols::abi::{Error, encode};
 pub struct Endpoint {
     /// The core that works it.
     pub home: CoreId,
-    capabilities: AtomicUsize,
+    /// Capabilities with the right to receive. Rights only shrink, so once there is none there never will be.
+    receive_rights: AtomicUsize,
     dead: Cell<bool>,
     /// Threads waiting for a message.
     pub(super) receivers: Queue,
@@ -27,7 +28,7 @@ pub struct Endpoint {
 
 // SAFETY: the cells and queues are touched on the home core only (module head); the count is atomic.
 unsafe impl Sync for Endpoint {}
-// SAFETY: an endpoint is freed only after its last capability went and its queues were emptied on its home core.
+// SAFETY: an endpoint is freed only after its last receive right went and its queues were emptied on its home core.
 unsafe impl Send for Endpoint {}
 
 impl Endpoint {
@@ -35,21 +36,21 @@ impl Endpoint {
     pub fn new(home: CoreId) -> Self {
         Self {
             home,
-            capabilities: AtomicUsize::new(0),
+            receive_rights: AtomicUsize::new(0),
             dead: Cell::new(false),
             receivers: Queue::new(),
             senders: Queue::new(),
         }
     }
 
-    /// One more capability names it.
-    pub fn capability_made(&self) {
-        self.capabilities.fetch_add(1, Relaxed);
+    /// One more capability can receive from it.
+    pub fn receive_right_made(&self) {
+        self.receive_rights.fetch_add(1, Relaxed);
     }
 
-    /// One fewer; after the last one everybody who waits here is turned away.
-    pub fn capability_gone(this: &Arc<Self>) {
-        if this.capabilities.fetch_sub(1, AcqRel) == 1 {
+    /// One fewer; after the last one everybody who waits here, or comes later, is turned away.
+    pub fn receive_right_gone(this: &Arc<Self>) {
+        if this.receive_rights.fetch_sub(1, AcqRel) == 1 {
             let endpoint = this.clone();
             let end = move || async move {
                 endpoint.dead.set(true);

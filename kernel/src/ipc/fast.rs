@@ -13,7 +13,8 @@ use crate::logs::syslog::{PENDING, Record};
 use crate::platform::Here;
 use crate::process::thread::{State, ThreadRef};
 use hal::x86_64::user::Pair;
-use protocols::abi::{Handle, Rights, Syscall};
+use protocols::abi::message::Info;
+use protocols::abi::{Error, Handle, Rights, Syscall};
 
 /// Arguments of a system call as they came in registers.
 pub type Arguments = [u64; 6];
@@ -83,7 +84,11 @@ fn send_slowly(
     a: &Arguments,
     number: Syscall,
     endpoint: &Endpoint,
-) -> ! {
+) -> Pair {
+    // Nobody may be there yet to find it out on delivery.
+    if !Info(a[1]).is_valid() {
+        return finish(here, me, record, Err(Error::InvalidArgument));
+    }
     file(me, number, a);
     if endpoint.home != here.core {
         hand_to_task(here, me, record, number as u64)

@@ -1,7 +1,7 @@
 //! Kernel objects and the capabilities that name them.
 //!
-//! An object's memory lives as long as anyone in the kernel holds its `Arc`. An object's *use* ends when
-//! its last capability is gone: an endpoint then turns its callers away. The two are counted apart.
+//! An object's memory lives as long as anyone in the kernel holds its `Arc`. An endpoint's *use* ends with the last
+//! capability that can receive from it: it then turns its callers away. The two are counted apart.
 
 use super::image::Image;
 use super::thread::Thread;
@@ -91,15 +91,19 @@ objects! {
 }
 
 impl Object {
-    fn capability_made(&self) {
-        if let Self::Endpoint(endpoint) = self {
-            endpoint.capability_made();
+    fn capability_made(&self, rights: Rights) {
+        if let Self::Endpoint(endpoint) = self
+            && rights.contains(Rights::RECEIVE)
+        {
+            endpoint.receive_right_made();
         }
     }
 
-    fn capability_gone(&self) {
-        if let Self::Endpoint(endpoint) = self {
-            Endpoint::capability_gone(endpoint);
+    fn capability_gone(&self, rights: Rights) {
+        if let Self::Endpoint(endpoint) = self
+            && rights.contains(Rights::RECEIVE)
+        {
+            Endpoint::receive_right_gone(endpoint);
         }
     }
 }
@@ -114,7 +118,7 @@ pub struct Capability {
 impl Capability {
     /// A new capability to `object`.
     pub fn new(object: Object, rights: Rights) -> Self {
-        object.capability_made();
+        object.capability_made(rights);
         Self { object: Some(object), rights }
     }
 
@@ -140,7 +144,7 @@ impl Capability {
 impl Drop for Capability {
     fn drop(&mut self) {
         if let Some(object) = self.object.take() {
-            object.capability_gone();
+            object.capability_gone(self.rights);
             // A reader on another core may have found it a moment ago.
             reclaim::defer(object);
         }

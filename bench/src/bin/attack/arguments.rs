@@ -170,7 +170,7 @@ fn spawn_args(checks: &mut Checks, env: &Env) {
         args.arg_count = 16;
         args.args.fill(slice(65));
     });
-    for forged in [0, 1, 0xffff, 0x1_0000, 0xffff_ffff] {
+    for forged in [0, 1, 0xffff, 0x7fff_0000, 0xffff_ffff] {
         refused("forged handle", BAD_CAPABILITY, &|args| {
             args.handle_count = 1;
             args.handles[0] = StartHandle { handle: forged, tag: 1 };

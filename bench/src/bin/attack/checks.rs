@@ -3,6 +3,7 @@
 use core::fmt::Debug;
 
 use bench::abi::Error;
+use bench::attacks::PASSED;
 use bench::runtime::ExitCode;
 
 /// The score; each surprise is printed as it comes.
@@ -10,6 +11,7 @@ use bench::runtime::ExitCode;
 pub struct Checks {
     made: u32,
     surprises: u32,
+    passed: bool,
 }
 
 impl Checks {
@@ -57,13 +59,15 @@ impl Checks {
 
     /// Reached only if the CPU let pass what it must stop.
     pub fn not_stopped(what: &str) -> Self {
-        let mut checks = Self::new();
-        checks.holds(("stopped by the CPU", what), false);
-        checks
+        bench::println!("not stopped by the CPU: {what}");
+        Self { passed: true, ..Self::new() }
     }
 
     /// The exit code: success if there was no surprise (and anything was checked at all).
     pub fn verdict(self) -> ExitCode {
+        if self.passed {
+            return PASSED;
+        }
         if self.surprises == 0 && self.made > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

@@ -71,7 +71,7 @@ fn on(number: Syscall, handle: u64) -> Result<u64, Error> {
 
 /// Handles this process was never given.
 fn forged(checks: &mut Checks, env: &Env) {
-    let mut handles: Vec<u64> = Vec::from([0, 1, 0xffff, 0x1_0000, 0xffff_0000, 0xffff_ffff]);
+    let mut handles: Vec<u64> = Vec::from([0, 1, 0xffff, 0x7fff_0000, 0xffff_0000, 0xffff_ffff]);
     for entry in env.handles() {
         let (index, generation) = (entry.handle & 0xffff, entry.handle >> 16);
         for other in [0, generation.wrapping_sub(1), generation.wrapping_add(1), 0xffff] {

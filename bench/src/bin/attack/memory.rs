@@ -35,7 +35,7 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
         "write_direct_map" => store(DIRECT_MAP + 0x1000),
         "read_null" => load(0),
         "read_non_canonical" => load(NON_CANONICAL),
-        "stack_non_canonical" => push_at(NON_CANONICAL),
+        "stack_non_canonical" => push_at(NON_CANONICAL + 0x1000),
         "jump_to_kernel" => jump(KERNEL_IMAGE + 0x1000),
         "jump_non_canonical" => jump(NON_CANONICAL),
         "execute_stack" => {

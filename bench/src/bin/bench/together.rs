@@ -17,6 +17,8 @@ use crate::{PATIENCE_NS, Suite, finished};
 
 /// Nanoseconds of a window.
 const WINDOW_NS: u64 = 50_000_000;
+/// The same in a hurry.
+const WINDOW_QUICK_NS: u64 = 20_000_000;
 /// Nanoseconds from the last probe's readiness to the common start.
 const HEAD_START_NS: u64 = 5_000_000;
 
@@ -29,7 +31,7 @@ pub fn rate(
     server: Option<&Endpoint>,
 ) -> Result<(), Error> {
     let (ready, result) = (Notification::create()?, Endpoint::create()?);
-    let window_ns = suite.scaled(WINDOW_NS);
+    let window_ns = if suite.quick { WINDOW_QUICK_NS } else { WINDOW_NS };
     let window = format!("window_ns={window_ns}");
     let mut probes: Vec<(Process, Notification)> = Vec::with_capacity(cores.len());
     let outcome = (|| {
