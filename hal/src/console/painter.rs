@@ -107,19 +107,20 @@ impl<'a> Painter<'a> {
             0 | b' ' => None,
             code => get_raster(char::from(code), FontWeight::Regular, self.font()),
         };
-        let shades = &self.shades[cell.ink as usize];
+        let mut shades = self.shades[cell.ink as usize];
+        shades[0] = self.background;
         let bytes_wide = width * self.pixel_bytes;
+        let mut buffer = [0; ROW_BYTES];
+        let blank = self.background.to_le_bytes();
+        for pixel in buffer[..bytes_wide].chunks_exact_mut(self.pixel_bytes) {
+            pixel.copy_from_slice(&blank[..self.pixel_bytes]);
+        }
         for line in 0..height {
-            let mut buffer = [0; ROW_BYTES];
-            for x in 0..width {
-                let shade = glyph.and_then(|glyph| glyph.pixel(x, line)).unwrap_or(0);
-                let value = match shade as usize * SHADES / 256 {
-                    0 => self.background,
-                    shade => shades[shade],
-                };
-                let at = x * self.pixel_bytes;
-                buffer[at..at + self.pixel_bytes]
-                    .copy_from_slice(&value.to_le_bytes()[..self.pixel_bytes]);
+            if let Some(row) = glyph.and_then(|glyph| glyph.pixels().get(line * width..)) {
+                for (pixel, shade) in buffer.chunks_exact_mut(self.pixel_bytes).zip(&row[..width]) {
+                    let value = shades[usize::from(*shade) * SHADES / 256].to_le_bytes();
+                    pixel.copy_from_slice(&value[..self.pixel_bytes]);
+                }
             }
             let start = (row * height + line) * self.pitch + column * bytes_wide;
             if let Some(target) = self.pixels.get_mut(start..start + bytes_wide) {
