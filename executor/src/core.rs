@@ -252,7 +252,9 @@ impl<P: Platform> Core<P> {
         self.counters.parks.add(1);
         P::park(self.next_deadline(), || {
             self.shared.published.leave(Presence::Sleeping, || {
-                !self.shared.inbox.is_empty() || !local.queues.is_empty()
+                !self.shared.inbox.is_empty()
+                    || !local.queues.is_empty()
+                    || P::now().0 >= self.earliest.get()
             })
         });
         self.shared.published.back();

@@ -1,7 +1,7 @@
 //! What the executor asks of its home: who am I, what time is it, interrupt that core, sleep.
 //!
 //! Three homes implement [`Platform`]: a core in the kernel (GS, TSC, IPI, `sti; hlt`), a ring-3
-//! process (system calls) and a host test (threads, [`crate::host`]). The executor assumes neither
+//! process (system calls) and a host test (threads, the `host` feature). The executor assumes neither
 //! interrupts nor their absence: a wake that does not come from the core's own loop, for whatever
 //! reason, takes the cross-core path.
 
@@ -70,7 +70,8 @@ pub struct Stall {
 /// The executor touches a core's own state without atomics wherever [`Platform::current`] says
 /// that it runs on that core. So an implementation promises:
 ///
-/// - `cores()` always returns the same slice, and the core at index `i` has the id `CoreId(i)`;
+/// - `cores()` always returns (the beginning of) the same slice, which never gets shorter, and the core
+///   at index `i` has the id `CoreId(i)`;
 /// - `current()` returns `Some(c)` only in *the* context that drives core `c`: at any time at
 ///   most one context (hardware core outside interrupt handlers, or thread) gets that answer, it
 ///   is the same one for as long as any task lives there, and an interrupt handler, signal handler
@@ -87,7 +88,7 @@ pub unsafe trait Platform: Sized + 'static {
 
     /// The core this code runs on, in an interrupt handler too: lets [`Core::running`] and
     /// [`Core::check_stall`] work there. A core may be named only while its own context is this one
-    /// or is held up by it.
+    /// or is held up by it. The default knows nothing in a handler.
     fn interrupted() -> Option<CoreId> {
         Self::current()
     }
@@ -107,7 +108,8 @@ pub unsafe trait Platform: Sized + 'static {
     /// Idle until an interrupt, a kick or `deadline`.
     ///
     /// Disable interrupts, arm the timer, call `may_sleep` exactly once, and sleep only if it
-    /// returned true (`sti; hlt` as one). Return with interrupts on. Early returns are harmless.
+    /// returned true (`sti; hlt` as one). Return with interrupts on. Early returns are harmless. A
+    /// deadline that passes before the core sleeps must still wake it.
     fn park(deadline: Option<Instant>, may_sleep: impl FnOnce() -> bool);
 
     /// How long one poll may take before [`Platform::stalled`] hears of it: 50 ms.

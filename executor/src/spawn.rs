@@ -23,7 +23,8 @@ impl core::error::Error for Cancelled {}
 
 /// A task's output to come. Dropping the handle cancels the task; [`JoinHandle::detach`] lets it run.
 ///
-/// A cancelled task's future is dropped by its own core, soon, never inside the call that cancels.
+/// A cancelled task's future is dropped by its own core, soon, never inside the call that cancels. The
+/// handle is for tasks: dropping it may drop the output, which an interrupt handler should not do.
 #[must_use = "dropping the handle cancels the task; use detach() to let it run"]
 pub struct JoinHandle<T> {
     task: RawJoin<T>,
@@ -110,14 +111,22 @@ where
 }
 
 /// The core for a new task: of those that are up, the one with the least [`crate::Load::weight`]; this
-/// core if it is among the least. Tasks on their way count, so a burst spreads.
+/// core if it is among the least. Tasks on their way count, so a burst spreads; the task that asks
+/// does not, since it is likely to wait for those it starts.
 #[must_use]
 pub fn least_loaded<P: Platform>() -> CoreId {
     let here = P::current();
     P::cores()
         .iter()
         .filter(|core| core.is_online() || Some(core.id()) == here)
-        .min_by_key(|core| (core.load().weight(), Some(core.id()) != here))
+        .min_by_key(|core| {
+            let mut load = core.load();
+            let elsewhere = Some(core.id()) != here;
+            if !elsewhere {
+                load.ready = load.ready.saturating_sub(1);
+            }
+            (load.weight(), elsewhere)
+        })
         .map_or(CoreId(0), Core::id)
 }
 

@@ -79,7 +79,7 @@ pub struct CoreStats {
     pub longest_poll_ticks: u64,
     /// Tasks that live here now, those on their way included.
     pub tasks: u32,
-    /// Tasks woken and not polled yet.
+    /// Tasks that want to run: woken and not polled yet, and the one being polled.
     pub ready: u32,
     /// Wakes on this core that queued a task.
     pub wakes_local: u64,
@@ -100,7 +100,7 @@ pub struct CoreStats {
 pub struct Load {
     /// Tasks that live there, those on their way included.
     pub tasks: u32,
-    /// Tasks woken and not polled yet.
+    /// Tasks that want to run: woken and not polled yet, and the one being polled.
     pub ready: u32,
 }
 

@@ -49,6 +49,7 @@ fn count<R>(f: impl FnOnce() -> R) -> (u64, R) {
     (CALLS.get() - before, result)
 }
 
+#[allow(clippy::waker_clone_wake)]
 fn wake_in_all_ways(waker: Waker) {
     waker.wake_by_ref();
     waker.clone().wake();

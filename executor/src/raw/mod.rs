@@ -5,7 +5,8 @@
 //! | [`state`] | the shared word of a task: references, INBOX, CANCEL, COMPLETE (loom) |
 //! | [`inbox`] | the lock-free list of tasks woken from elsewhere (loom) |
 //! | [`presence`] | RUNNING / USER / SLEEPING and who has to kick (loom) |
-//! | `task` | the task's memory: header, future, output, and its life |
+//! | `task` | the task's header and its life |
+//! | `stage` | the task's future, then its output |
 //! | `run_queue` | the owner's lists of woken tasks |
 //! | `waker` | the `RawWaker` over a task, with its two paths |
 //! | `join` | the other end of a task's output |
@@ -29,6 +30,8 @@ pub(crate) mod join;
 pub(crate) mod local;
 #[cfg(not(loom))]
 pub(crate) mod run_queue;
+#[cfg(not(loom))]
+mod stage;
 #[cfg(not(loom))]
 pub(crate) mod task;
 #[cfg(not(loom))]

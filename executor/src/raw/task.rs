@@ -1,6 +1,6 @@
 //! A task's memory and its life on the owner core.
 //!
-//! One allocation holds header, then the future or its output. The header's first cache line is
+//! One allocation holds header, then the future or its output ([`super::stage`]). The header's first cache line is
 //! the owner's, in plain cells; the second is for everybody ([`super::state`]).
 //!
 //! ```text
@@ -17,19 +17,13 @@
 //! gets DONE (a wake during the last poll only sets REWOKEN). It is freed by the owner's loop alone:
 //! at the merge, or when taken from the inbox or the reap list with no reference left.
 
-use alloc::boxed::Box;
-use core::{
-    cell::{Cell, UnsafeCell},
-    future::Future,
-    pin::Pin,
-    ptr::NonNull,
-    task::{Context, Poll},
-};
+use core::{cell::Cell, future::Future, ptr::NonNull, task::Context};
 
 use futures_util::task::AtomicWaker;
 
 use super::{
     inbox::{Link, Node},
+    stage::{self, Vtable, vtable},
     state::{Found, Queue, Shared},
     waker,
 };
@@ -47,18 +41,6 @@ pub(crate) const DONE: u8 = 1 << 4;
 
 /// `Header::index` of a task that the owner has not listed yet.
 const UNLISTED: u32 = u32::MAX;
-
-/// What depends on the future's type. All: on the owner core, on a live task.
-pub(crate) struct Vtable<P: Platform> {
-    /// Polls the future. True: it is gone and its output in place.
-    poll: unsafe fn(TaskRef<P>, &mut Context<'_>) -> bool,
-    /// Drops the future (or an output nobody took).
-    clear: unsafe fn(TaskRef<P>),
-    /// Moves the output into an `Option<Output>`. Run by whoever may touch the output.
-    pub(crate) take: unsafe fn(TaskRef<P>, *mut ()),
-    /// Frees the memory.
-    free: unsafe fn(TaskRef<P>),
-}
 
 /// What does not depend on the future's type.
 #[repr(C, align(64))]
@@ -81,18 +63,6 @@ pub(crate) struct Header<P: Platform> {
     link: Link<Header<P>>,
     pub(crate) joiner: AtomicWaker,
     pub(crate) name: &'static str,
-}
-
-enum Stage<F: Future> {
-    Future(F),
-    Output(F::Output),
-    Empty,
-}
-
-#[repr(C)]
-struct TaskCell<P: Platform, F: Future> {
-    header: Header<P>,
-    stage: UnsafeCell<Stage<F>>,
 }
 
 // SAFETY: `link` is that of the header and used by the core's inbox alone.
@@ -133,34 +103,24 @@ impl<P: Platform> TaskRef<P> {
         future: F,
         shared: usize,
     ) -> Self {
-        let cell = Box::new(TaskCell {
-            header: Header {
-                vtable: const {
-                    &Vtable {
-                        poll: poll::<P, F>,
-                        clear: clear::<P, F>,
-                        take: take::<P, F>,
-                        free: free::<P, F>,
-                    }
-                },
-                core,
-                next: Cell::new(None),
-                home: core.id(),
-                flags: Cell::new(0),
-                priority,
-                index: Cell::new(UNLISTED),
-                references: Cell::new(1),
-                polls: Cell::new(0),
-                busy_ticks: Cell::new(0),
-                longest_ticks: Cell::new(0),
-                shared: Shared::new(shared),
-                link: Link::new(),
-                joiner: AtomicWaker::new(),
-                name,
-            },
-            stage: UnsafeCell::new(Stage::Future(future)),
-        });
-        Self(NonNull::from(Box::leak(cell)).cast())
+        let header = Header {
+            vtable: vtable::<P, F>(),
+            core,
+            next: Cell::new(None),
+            home: core.id(),
+            flags: Cell::new(0),
+            priority,
+            index: Cell::new(UNLISTED),
+            references: Cell::new(1),
+            polls: Cell::new(0),
+            busy_ticks: Cell::new(0),
+            longest_ticks: Cell::new(0),
+            shared: Shared::new(shared),
+            link: Link::new(),
+            joiner: AtomicWaker::new(),
+            name,
+        };
+        Self(stage::allocate(header, future))
     }
 
     #[inline(always)]
@@ -381,56 +341,4 @@ impl<P: Platform> TaskRef<P> {
             longest_poll_ticks: header.longest_ticks.get(),
         }
     }
-}
-
-/// The stage of a task's cell.
-///
-/// # Safety
-///
-/// The task was made with this `F`.
-unsafe fn stage<P: Platform, F: Future>(task: TaskRef<P>) -> *mut Stage<F> {
-    let cell: *mut TaskCell<P, F> = task.0.as_ptr().cast();
-    // SAFETY: the header is the first field (`repr(C)`), and the pointer carries the right to the
-    // whole allocation since `new`.
-    unsafe { UnsafeCell::raw_get(&raw const (*cell).stage) }
-}
-
-unsafe fn poll<P: Platform, F: Future>(task: TaskRef<P>, cx: &mut Context<'_>) -> bool {
-    // SAFETY: the vtable was made with this `F`; the owner core alone reaches the stage before
-    // COMPLETE, and not twice at once (POLLING).
-    let stage = unsafe { &mut *stage::<P, F>(task) };
-    let Stage::Future(future) = stage else { return true };
-    // SAFETY: the future lives in the heap until it is dropped in place, below or in `clear`.
-    match unsafe { Pin::new_unchecked(future) }.poll(cx) {
-        Poll::Pending => false,
-        Poll::Ready(output) => {
-            *stage = Stage::Output(output);
-            true
-        }
-    }
-}
-
-unsafe fn clear<P: Platform, F: Future>(task: TaskRef<P>) {
-    // SAFETY: as in `poll`; after COMPLETE and RELEASED, the caller alone has the output.
-    unsafe { *stage::<P, F>(task) = Stage::Empty }
-}
-
-unsafe fn take<P: Platform, F: Future>(task: TaskRef<P>, into: *mut ()) {
-    // SAFETY: the caller has the right to the output (COMPLETE seen, handle alive) and passes a
-    // live `Option<F::Output>`.
-    unsafe {
-        let stage = stage::<P, F>(task);
-        // A future never moves: only an output is taken out.
-        if let Stage::Output(_) = &*stage
-            && let Stage::Output(output) = stage.replace(Stage::Empty)
-        {
-            *into.cast::<Option<F::Output>>() = Some(output);
-        }
-    }
-}
-
-unsafe fn free<P: Platform, F: Future>(task: TaskRef<P>) {
-    let cell: *mut TaskCell<P, F> = task.0.as_ptr().cast();
-    // SAFETY: it came from a `Box` of this type, and the caller holds the last pointer.
-    drop(unsafe { Box::from_raw(cell) });
 }
