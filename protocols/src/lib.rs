@@ -6,4 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod events;
 pub mod image;
+pub mod line_editor;
