@@ -1,0 +1,255 @@
+//! The benchmark's table, at most [`WIDTH`] columns wide: figures by core, figures of all cores
+//! at once, and what passes between pairs of cores.
+//!
+//! Pure text from metrics. Every figure of a core shows its rate and the least, middle and 99th
+//! percentile of its latency; where ticks count instructions there is no time, so no rate.
+
+use crate::matrix;
+use crate::quantity::{Count, Nanoseconds, PerSecond};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Display, Formatter};
+use protocols::abi::metric::{Metric, Unit};
+
+/// Most columns of a line.
+pub const WIDTH: usize = 100;
+/// Columns of a figure's name.
+const NAME: usize = 22;
+/// Under QEMU's `-icount shift=2` the TSC ticks so often for each instruction.
+const TICKS_PER_INSTRUCTION: u64 = 4;
+
+/// What a tick is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// So many make a second.
+    Time {
+        /// Ticks a second.
+        ticks_per_second: u64,
+    },
+    /// Four make an instruction.
+    Instructions,
+}
+
+/// A number of ticks under a [`Scale`].
+#[derive(Clone, Copy, Debug)]
+pub struct Cost(pub Scale, pub u64);
+
+impl Display for Cost {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Scale::Time { ticks_per_second } => {
+                let ns = u128::from(self.1) * 1_000_000_000 / u128::from(ticks_per_second.max(1));
+                Nanoseconds(u64::try_from(ns).unwrap_or(u64::MAX)).fmt(f)
+            }
+            Scale::Instructions => {
+                let rounded = self.1.saturating_add(TICKS_PER_INSTRUCTION / 2) / TICKS_PER_INSTRUCTION;
+                Count(rounded).fmt(f)
+            }
+        }
+    }
+}
+
+/// The lines of the table.
+pub fn lines(metrics: &[Metric], cores: usize, scale: Scale) -> Vec<String> {
+    let mut lines = Vec::new();
+    title(&mut lines, metrics, cores, scale);
+    by_core(&mut lines, metrics, scale);
+    at_once(&mut lines, metrics);
+    let pairs = names(metrics, |metric| metric.peer != Metric::ALL_CORES);
+    let matrices = pairs.iter().flat_map(|name| matrix::blocks(metrics, name, scale)).collect();
+    matrix::beside(&mut lines, matrices);
+    cycles(&mut lines, metrics);
+    lines
+}
+
+/// Names of the metrics that `wanted` picks, in order of their first.
+fn names<'a>(metrics: &'a [Metric], wanted: impl Fn(&Metric) -> bool) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for metric in metrics.iter().filter(|metric| wanted(metric)) {
+        if !names.contains(&metric.name()) {
+            names.push(metric.name());
+        }
+    }
+    names
+}
+
+/// A moment in the machine's life rather than an operation: told in the title.
+fn is_moment(metric: &Metric) -> bool {
+    metric.name().starts_with("boot.")
+}
+
+fn is_of_core(metric: &Metric) -> bool {
+    metric.core != Metric::ALL_CORES && metric.peer == Metric::ALL_CORES && !is_moment(metric)
+}
+
+fn title(lines: &mut Vec<String>, metrics: &[Metric], cores: usize, scale: Scale) {
+    let plural = if cores == 1 { "" } else { "s" };
+    let mut title = format!("Pollux benchmark, {cores} core{plural}");
+    match scale {
+        Scale::Time { ticks_per_second } => {
+            let mhz = ticks_per_second / 10_000_000;
+            title += &format!(", ticks at {}.{:02} GHz", mhz / 100, mhz % 100);
+        }
+        Scale::Instructions => title += ", costs in instructions",
+    }
+    lines.push(title);
+    for metric in metrics.iter().filter(|metric| is_moment(metric)) {
+        lines.push(format!("{}: {}", metric.name(), Cost(scale, metric.median)));
+    }
+    lines.push("=".repeat(WIDTH - 1));
+}
+
+/// Columns of one core's part of a line.
+fn block(metric: &Metric, scale: Scale) -> String {
+    let cost = |ticks| Cost(scale, ticks);
+    let costs =
+        format!("{:>8}{:>8}{:>8}", cost(metric.min), cost(metric.median), cost(metric.p99));
+    match scale {
+        Scale::Time { ticks_per_second } => {
+            let rate = PerSecond(ticks_per_second / metric.median.max(1));
+            format!("{:>3}{rate:>10}{costs}", metric.core)
+        }
+        Scale::Instructions => format!("{:>3}{:>10}{costs}", metric.core, Count(metric.samples.into())),
+    }
+}
+
+fn by_core(lines: &mut Vec<String>, metrics: &[Metric], scale: Scale) {
+    let names = names(metrics, |metric| is_of_core(metric) && metric.unit == Unit::Ticks);
+    let Some(most) = names.iter().map(|name| of_cores(metrics, name).len()).max() else { return };
+    let second = if matches!(scale, Scale::Instructions) { "samples" } else { "rate" };
+    let heading = format!("{:>3}{second:>10}{:>8}{:>8}{:>8}", "on", "min", "median", "p99");
+    let headings = if most > 1 { format!("{heading} | {heading}") } else { heading };
+    lines.push(format!("{:<NAME$}{headings}", "figure"));
+    lines.push("-".repeat(WIDTH - 1));
+    for name in names {
+        let mut left: Vec<String> = Vec::new();
+        if name.len() >= NAME {
+            lines.push(name.into());
+        } else {
+            left.push(name.into());
+        }
+        if let Some(all) = metrics.iter().find(|metric| is_at_once(metric) && metric.name() == name)
+        {
+            left.push(format!("  all: {}", PerSecond(all.median)));
+        }
+        let blocks: Vec<_> =
+            of_cores(metrics, name).into_iter().map(|metric| block(metric, scale)).collect();
+        for row in 0..blocks.len().div_ceil(2).max(left.len()) {
+            let label = left.get(row).map_or("", String::as_str);
+            let of_row: Vec<&str> =
+                blocks.iter().skip(row * 2).take(2).map(String::as_str).collect();
+            lines.push(format!("{label:<NAME$}{}", of_row.join(" | ")).trim_end().into());
+        }
+    }
+    lines.push("-".repeat(WIDTH - 1));
+}
+
+/// The tick figures of `name`, by core.
+fn of_cores<'a>(metrics: &'a [Metric], name: &str) -> Vec<&'a Metric> {
+    let wanted = |metric: &&Metric| {
+        is_of_core(metric) && metric.unit == Unit::Ticks && metric.name() == name
+    };
+    let mut found: Vec<_> = metrics.iter().filter(wanted).collect();
+    found.sort_by_key(|metric| metric.core);
+    found
+}
+
+fn is_at_once(metric: &Metric) -> bool {
+    metric.core == Metric::ALL_CORES && metric.unit == Unit::PerSecond
+}
+
+/// Rates that exist for all cores together only, three to a line.
+fn at_once(lines: &mut Vec<String>, metrics: &[Metric]) {
+    let alone: Vec<_> = metrics
+        .iter()
+        .filter(|metric| is_at_once(metric) && of_cores(metrics, metric.name()).is_empty())
+        .map(|metric| format!("{:<NAME$}{:>9}", metric.name(), PerSecond(metric.median)))
+        .collect();
+    for row in alone.chunks(3) {
+        lines.push(row.join("   "));
+    }
+    if !alone.is_empty() {
+        lines.push("-".repeat(WIDTH - 1));
+    }
+}
+
+/// Core cycles, where the CPU counts them: the medians of up to eight cores.
+fn cycles(lines: &mut Vec<String>, metrics: &[Metric]) {
+    const SHOWN: usize = 8;
+    let names = names(metrics, |metric| metric.unit == Unit::Cycles);
+    if names.is_empty() {
+        return;
+    }
+    lines.push("core cycles (median), by core".into());
+    for name in names {
+        let mut found: Vec<_> = metrics
+            .iter()
+            .filter(|metric| metric.unit == Unit::Cycles && metric.name() == name)
+            .collect();
+        found.sort_by_key(|metric| metric.core);
+        let cells: String =
+            found.iter().take(SHOWN).map(|metric| format!("{:>9}", Count(metric.median))).collect();
+        lines.push(format!("{name:<NAME$}{cells}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GHZ: Scale = Scale::Time { ticks_per_second: 2_000_000_000 };
+
+    fn figure(name: &str, core: u16, unit: Unit, ticks: u64) -> Metric {
+        Metric::of(name, core, unit, &mut [ticks, ticks * 2, ticks * 3]).unwrap()
+    }
+
+    /// Figures as a whole run gives them.
+    fn run(cores: u16) -> Vec<Metric> {
+        let mut metrics = alloc::vec![figure("boot.entry_to_ring3", 0, Unit::Ticks, 90_000_000)];
+        for name in ["syscall.null", "executor.wake_to_poll", "process.spawn_exit"] {
+            metrics.extend((0..cores).map(|core| figure(name, core, Unit::Ticks, 900_000)));
+            metrics.push(figure(name, Metric::ALL_CORES, Unit::PerSecond, 12_000_000));
+        }
+        for core in 0..cores {
+            for peer in (0..cores).filter(|peer| *peer != core) {
+                let pair = figure("ipc.cross_core", core, Unit::Ticks, 30_000 + u64::from(peer));
+                metrics.push(pair.with_peer(peer));
+            }
+        }
+        metrics.push(figure("ipc.clients_16", Metric::ALL_CORES, Unit::PerSecond, 999_999));
+        metrics.push(figure("a.name.of.the.greatest.length.there.is.x", 0, Unit::Ticks, 1));
+        metrics.push(figure("syscall.null", 0, Unit::Cycles, 123));
+        metrics
+    }
+
+    #[test]
+    fn fits_for_any_number_of_cores() {
+        for cores in [1, 2, 3, 4, 16, 64] {
+            for scale in [GHZ, Scale::Instructions] {
+                for line in lines(&run(cores), cores.into(), scale) {
+                    assert!(line.chars().count() <= WIDTH, "{cores}: {line}");
+                    assert_eq!(line.trim_end(), line);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_figure_is_there() {
+        let table = lines(&run(4), 4, GHZ).join("\n");
+        for metric in run(4) {
+            assert!(table.contains(metric.name()), "{} in\n{table}", metric.name());
+        }
+        assert!(table.contains("  3  1.11 k/s  450 us  900 us  900 us"), "{table}");
+        assert!(table.contains("all: 24.0 M/s"), "{table}");
+        assert!(lines(&[], 4, GHZ).len() >= 2);
+    }
+
+    #[test]
+    fn instructions_are_quarters_of_ticks() {
+        let metric = figure("syscall.null", 0, Unit::Ticks, 4 * 97);
+        let table = lines(&[metric], 1, Scale::Instructions).join("\n");
+        assert!(table.contains("      97     194     194"), "{table}");
+    }
+}
