@@ -22,11 +22,14 @@ const LONGEST: usize = 768;
 struct Screen {
     painter: Option<Painter<'static>>,
     grid: Grid,
+    /// The last text shown did not end its line: a prompt, a half-typed command.
+    mid_line: bool,
 }
 
 static SCREEN: InterruptLock<Screen> =
-    InterruptLock::new(Screen { painter: None, grid: Grid::new() });
+    InterruptLock::new(Screen { painter: None, grid: Grid::new(), mid_line: false });
 static CLOCK: Once<fn() -> u64> = Once::new();
+static OBSERVER: Once<fn(&[(Ink, &str)])> = Once::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 impl Screen {
@@ -61,6 +64,12 @@ pub fn parse_level(name: &str) -> Option<LevelFilter> {
 /// Says where time stamps come from: microseconds since some start. Until then they are zero.
 pub fn set_clock(microseconds: fn() -> u64) {
     CLOCK.call_once(|| microseconds);
+}
+
+/// Has every line of the log passed to `observer` too, in pieces, after it was shown. It is called in
+/// any context that logs, interrupt handlers included, and must not log.
+pub fn observe_log(observer: fn(&[(Ink, &str)])) {
+    OBSERVER.call_once(|| observer);
 }
 
 /// Shows the console on a screen as well, from now on. Returns whether the format can be drawn.
@@ -108,11 +117,35 @@ pub fn print_in(ink: Ink, text: fmt::Arguments<'_>) {
     }
 }
 
+/// Writes text that begins and ends a line: what stands half-written there is left on its own line.
+pub fn print_line(text: fmt::Arguments<'_>) {
+    let mut line = Line::<1024>::new();
+    // What doesn't fit is cut and says so.
+    let _ = writeln!(line, "{text}");
+    show_line(&[(Ink::Plain, line.as_str())]);
+}
+
+/// [`show`] on a line of its own.
+fn show_line(pieces: &[(Ink, &str)]) {
+    let Some(mut screen) = lock() else { return };
+    if screen.mid_line {
+        put(&mut screen, &[(Ink::Plain, "\n")]);
+    }
+    put(&mut screen, pieces);
+}
+
 /// Writes pieces of text, together, on both outputs.
 fn show(pieces: &[(Ink, &str)]) {
+    if let Some(mut screen) = lock() {
+        put(&mut screen, pieces);
+    }
+}
+
+/// The console, after word of lines that were lost; `None` after a bounded wait.
+fn lock() -> Option<InterruptLockGuard<'static, Screen>> {
     let Some(mut screen) = SCREEN.try_lock_for(PATIENCE) else {
         LOST.fetch_add(1, Ordering::Relaxed);
-        return;
+        return None;
     };
     let lost = LOST.swap(0, Ordering::Relaxed);
     if lost > 0 {
@@ -120,7 +153,7 @@ fn show(pieces: &[(Ink, &str)]) {
         let _ = writeln!(notice, "console: {lost} lines before this one were lost");
         put(&mut screen, &[(Ink::Yellow, notice.as_str())]);
     }
-    put(&mut screen, pieces);
+    Some(screen)
 }
 
 fn put(screen: &mut Screen, pieces: &[(Ink, &str)]) {
@@ -131,6 +164,9 @@ fn put(screen: &mut Screen, pieces: &[(Ink, &str)]) {
     }
     for (ink, text) in pieces {
         screen.write(text, *ink);
+        if let Some(last) = text.bytes().last() {
+            screen.mid_line = last != b'\n';
+        }
     }
     screen.refresh();
 }
@@ -163,7 +199,10 @@ impl Log for Sink {
         let text = if record.level() == Level::Error { Ink::Red } else { Ink::Plain };
         let pieces =
             [(Ink::Faint, stamp.as_str()), (ink, level), (text, message.as_str()), (text, "\n")];
-        show(&pieces);
+        show_line(&pieces);
+        if let Some(observer) = OBSERVER.get() {
+            observer(&pieces);
+        }
     }
 
     fn flush(&self) {}
