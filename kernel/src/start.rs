@@ -34,6 +34,7 @@ extern "C" fn _start() -> ! {
     serial::init(Port::Com1);
     serial::init(Port::Com2);
     console::init(log::LevelFilter::Info);
+    console::observe_log(services::console::logged);
     let info = match hal::boot::init() {
         Ok(info) => info,
         Err(error) => fatal(format_args!("{error}")),

@@ -20,6 +20,7 @@ pub const HOST_CRATES: &[(&str, u64)] = &[
     ("hal", 600),
     ("drivers", 600),
     ("bench", 300),
+    ("kernel", 300),
     ("uefi-loader", 300),
 ];
 

@@ -105,7 +105,7 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
                 return Err(Error::WrongKind);
             };
             let bytes = bytes_from(thread, r.rsi, r.rdx)?;
-            console::write_from(&process.name, &bytes);
+            console::write_from(process.id, &process.name, &bytes);
             count(bytes.len())
         }
         Syscall::LogWrite => {

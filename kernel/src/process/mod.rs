@@ -151,6 +151,7 @@ impl Process {
     async fn dissolve(&self, status: ExitStatus) {
         drop(self.handles.drain());
         self.space.dissolve().await;
+        crate::services::console::ended(self.id, &self.name);
         LIVE.fetch_sub(1, Relaxed);
         self.ended.set(status);
     }

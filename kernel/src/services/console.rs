@@ -1,24 +1,73 @@
-//! Text from ring 3 on the console.
+//! Text on the human console: whole lines from programs, and the kernel's own.
+//!
+//! A program's line is shown once it is complete, with the program's name before it, so that lines of
+//! different programs never mix and none can pass for the kernel's. What a program left unfinished
+//! is shown when it ends.
 
-use core::fmt;
+use crate::logs::recent;
+use alloc::collections::BTreeMap;
+use core::fmt::Display;
+use hal::console::Ink;
+use kernel_text::shown::Lines;
 
-/// Bytes of a program as text: what is not printable shows as `?`.
-#[derive(Debug)]
-pub struct Shown<'a>(pub &'a [u8]);
+pub use kernel_text::shown::Shown;
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("?")?;
-            }
+/// Unfinished lines, by process number.
+static UNFINISHED: spin::Mutex<BTreeMap<u32, Lines>> = spin::Mutex::new(BTreeMap::new());
+
+/// Writes what process `id`, called `name`, says.
+pub fn write_from(id: u32, name: &str, bytes: &[u8]) {
+    let mut lines = UNFINISHED.lock().remove(&id).unwrap_or_default();
+    lines.write(bytes, |line| show(name, line));
+    if !lines.is_empty() {
+        // Threads of one process may write at once: whoever comes later goes on the other's line.
+        let mut unfinished = UNFINISHED.lock();
+        let kept = unfinished.entry(id).or_default();
+        if kept.is_empty() {
+            *kept = lines;
+        } else {
+            drop(unfinished);
+            lines.flush(|line| show(name, line));
         }
-        Ok(())
     }
 }
 
-/// Writes what `name` says.
-pub fn write_from(name: &str, bytes: &[u8]) {
-    hal::console::print(format_args!("{name}: {}", Shown(bytes)));
+/// Process `id` has ended: shows what it left unfinished.
+pub fn ended(id: u32, name: &str) {
+    let lines = UNFINISHED.lock().remove(&id);
+    if let Some(mut lines) = lines {
+        lines.flush(|line| show(name, line));
+    }
+}
+
+fn show(name: &str, line: &str) {
+    // A program that introduces itself need not be introduced.
+    let introduced = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
+    if introduced {
+        say(format_args!("{line}"));
+    } else {
+        say(format_args!("{name}: {line}"));
+    }
+}
+
+/// Shows a line of the kernel's own.
+pub fn say(line: impl Display) {
+    hal::console::print_line(format_args!("{line}"));
+    super::shell::disturbed();
+}
+
+/// Shows lines that belong together.
+pub fn say_all(lines: impl IntoIterator<Item = impl Display>) {
+    lines.into_iter().for_each(say);
+}
+
+/// Writes text as it is: prompts, echoes.
+pub fn raw(text: &str) {
+    hal::console::print(format_args!("{text}"));
+}
+
+/// hal's observer of the log: keeps the line for the shell, whose prompt it may have displaced.
+pub fn logged(pieces: &[(Ink, &str)]) {
+    recent::keep(pieces);
+    super::shell::disturbed();
 }

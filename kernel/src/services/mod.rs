@@ -1,34 +1,124 @@
-//! What the kernel does for people: console, benchmark, shell.
+//! What the kernel does for people, as tasks: the console, the benchmark, the shell. [`init`] is the
+//! first of them and decides by the command line what this boot is for.
 
+pub mod bench;
+pub mod commands;
 pub mod console;
+pub mod input;
+pub mod leave;
+pub mod listings;
+pub mod program;
 pub mod report;
+pub mod shell;
+pub mod wake;
 
-use crate::process::{image, spawn};
-use executor::CoreId;
+use crate::platform::{self, Pollux};
+use crate::{checks, clock};
+use alloc::string::String;
+use executor::Instant;
+use hal::x86_64::time;
+use kernel_text::options::{Options, Task, Then};
+use kernel_text::quantity::{Bytes, Nanoseconds};
+use leave::{Outcome, leave};
+use program::Program;
+use protocols::abi::ExitStatus;
+use protocols::events::Event;
+
+/// The program whose one system call shows that ring 3 is reached.
+const FIRST_PROGRAM: &str = "noop";
+/// Seconds it may take.
+const FIRST_PROGRAM_S: u64 = 10;
+
+/// The attack suite's name among the boot modules.
+const ATTACK_SUITE: &str = "attack_suite";
 
 /// The first task.
 pub async fn init() {
-    log::info!("init runs");
-    for image in image::all() {
-        log::info!("program {}", image.name);
+    let options = Options::parse(hal::boot::info().command_line.0);
+    for word in &options.strange {
+        log::warn!("command line: unknown `{word}` ignored");
     }
-    let line = hal::boot::info().command_line;
-    let name = line.value("run").unwrap_or("hello");
-    let args: alloc::vec::Vec<alloc::string::String> = line
-        .value("run.args")
-        .unwrap_or("")
-        .split(',')
-        .filter(|w| !w.is_empty())
-        .map(Into::into)
-        .collect();
-    let Some(program) = image::find(name) else { return log::error!("no {name}") };
-    let free = hal::memory::frames::statistics().free();
-    let request = spawn::Request::from_kernel(name, &args, CoreId(0));
-    match spawn::start(program, request).await {
-        Ok(process) => log::info!("{name} ended: {:?}", process.ended.wait().await),
-        Err(error) => log::error!("{name}: {error}"),
+    first_program().await;
+    report::emit(&Event::Boot {
+        version: env!("CARGO_PKG_VERSION"),
+        cores: platform::core_count(),
+        tsc_hz: clock::frequency(),
+        entry_to_ring3_ticks: bench::entry_to_ring3(),
+    });
+    let outcome = match &options.task {
+        Task::Shell => Outcome::Success,
+        Task::Bench => {
+            let plan = bench::Plan {
+                samples: options.samples,
+                ticks: options.ticks,
+                filter: options.filter.clone(),
+            };
+            let result = bench::run(&plan).await;
+            if let Err(error) = &result {
+                log::error!("bench: {error}");
+            }
+            Outcome::of(&result)
+        }
+        Task::Test(filter) => checks::run(filter, options.exit).await,
+        Task::Attack => run_program(ATTACK_SUITE, &[]).await,
+        Task::Run { name, arguments } => run_program(name, arguments).await,
+    };
+    if options.then == Then::Leave {
+        leave(options.exit, outcome);
     }
-    executor::sleep::<crate::platform::Pollux>(crate::clock::frequency() / 10).await;
-    log::info!("frames free before {free}, after {}", hal::memory::frames::statistics().free());
-    hal::x86_64::power::exit_qemu(0x10);
+    welcome();
+    shell::start(options.exit);
+}
+
+/// Enters ring 3 for the first time, for the sake of knowing when.
+async fn first_program() {
+    let limit = Instant(time::clock::now().saturating_add(clock::frequency() * FIRST_PROGRAM_S));
+    let whole = async {
+        let program = Program::start(FIRST_PROGRAM, &[], None).await.map_err(|error| {
+            log::warn!("program `{FIRST_PROGRAM}`: {error}");
+        })?;
+        Ok::<_, ()>(program.ended().await)
+    };
+    match executor::timeout::<Pollux, _>(limit, whole).await {
+        Ok(Ok(ExitStatus::Exited(0)) | Err(())) => {}
+        Ok(Ok(status)) => {
+            log::error!("program `{FIRST_PROGRAM}` ended otherwise than well: {status:?}")
+        }
+        Err(_) => log::error!("program `{FIRST_PROGRAM}` did not end within {FIRST_PROGRAM_S} s"),
+    }
+}
+
+/// Runs a program to its end and says how it ended.
+async fn run_program(name: &str, arguments: &[String]) -> Outcome {
+    let started = match Program::start(name, arguments, None).await {
+        Ok(program) => program,
+        Err(error) => {
+            log::error!("program `{name}`: {error}");
+            return Outcome::Failure;
+        }
+    };
+    let status = started.ended().await;
+    console::say(format_args!("program `{name}` {}", listings::how_it_ended(status)));
+    if status == ExitStatus::Exited(0) { Outcome::Success } else { Outcome::Failure }
+}
+
+fn welcome() {
+    let info = hal::boot::info();
+    let cores = platform::core_count();
+    let plural = if cores == 1 { "" } else { "s" };
+    console::say("");
+    console::say(format_args!(
+        "Pollux {} on {cores} core{plural}, {} of memory, booted by {} {}",
+        env!("CARGO_PKG_VERSION"),
+        Bytes(info.usable_bytes()),
+        info.loader_name,
+        info.loader_version,
+    ));
+    if let Some(ticks) = bench::entry_to_ring3() {
+        let span = Nanoseconds(time::clock::ticks_to_ns(ticks));
+        console::say(format_args!("From the kernel's entry to ring 3: {span}"));
+    }
+    console::say(
+        "Everything that waits is a future. Type `help` for what there is, `bench` to measure.",
+    );
 }

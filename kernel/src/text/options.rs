@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn garbage_is_reported() {
-        let options = Options::parse("bench bench=never run= exit= = ==x \u{1f600} headless=1 exit=qemu");
+        let options =
+            Options::parse("bench bench=never run= exit= = ==x \u{1f600} headless=1 exit=qemu");
         assert_eq!(
             options.strange,
             ["bench", "bench=never", "run=", "exit=", "=", "==x", "\u{1f600}", "headless=1"]

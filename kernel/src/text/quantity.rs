@@ -170,12 +170,18 @@ mod tests {
         for (value, shown) in cases {
             assert_eq!(format!("{}", Nanoseconds(value)), shown);
         }
-        assert_eq!(format!("{:>9}|{:<9}|", PerSecond(4_207_000), PerSecond(3)), " 4.21 M/s|3 /s     |");
+        assert_eq!(
+            format!("{:>9}|{:<9}|", PerSecond(4_207_000), PerSecond(3)),
+            " 4.21 M/s|3 /s     |"
+        );
     }
 
     #[test]
     fn groups_and_bytes() {
-        assert_eq!(format!("{} {} {}", Count(7), Count(1_000), Count(12_345_678)), "7 1,000 12,345,678");
+        assert_eq!(
+            format!("{} {} {}", Count(7), Count(1_000), Count(12_345_678)),
+            "7 1,000 12,345,678"
+        );
         assert_eq!(format!("{}", Count(u64::MAX)), "18,446,744,073,709,551,615");
         let bytes = [0, 1023, 4096, 1536, 520_093_696].map(|n| format!("{}", Bytes(n)));
         assert_eq!(bytes, ["0 B", "1023 B", "4 KiB", "1.5 KiB", "496 MiB"]);

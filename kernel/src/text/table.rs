@@ -43,7 +43,8 @@ impl Display for Cost {
                 Nanoseconds(u64::try_from(ns).unwrap_or(u64::MAX)).fmt(f)
             }
             Scale::Instructions => {
-                let rounded = self.1.saturating_add(TICKS_PER_INSTRUCTION / 2) / TICKS_PER_INSTRUCTION;
+                let rounded =
+                    self.1.saturating_add(TICKS_PER_INSTRUCTION / 2) / TICKS_PER_INSTRUCTION;
                 Count(rounded).fmt(f)
             }
         }
@@ -103,14 +104,15 @@ fn title(lines: &mut Vec<String>, metrics: &[Metric], cores: usize, scale: Scale
 /// Columns of one core's part of a line.
 fn block(metric: &Metric, scale: Scale) -> String {
     let cost = |ticks| Cost(scale, ticks);
-    let costs =
-        format!("{:>8}{:>8}{:>8}", cost(metric.min), cost(metric.median), cost(metric.p99));
+    let costs = format!("{:>8}{:>8}{:>8}", cost(metric.min), cost(metric.median), cost(metric.p99));
     match scale {
         Scale::Time { ticks_per_second } => {
             let rate = PerSecond(ticks_per_second / metric.median.max(1));
             format!("{:>3}{rate:>10}{costs}", metric.core)
         }
-        Scale::Instructions => format!("{:>3}{:>10}{costs}", metric.core, Count(metric.samples.into())),
+        Scale::Instructions => {
+            format!("{:>3}{:>10}{costs}", metric.core, Count(metric.samples.into()))
+        }
     }
 }
 

@@ -1,0 +1,149 @@
+//! The shell's commands: what each is called, what it does.
+
+use super::bench::{self, Plan};
+use super::leave::{Outcome, leave};
+use super::program::Program;
+use super::{console, listings};
+use crate::logs::recent;
+use crate::platform;
+use crate::process::image;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use executor::CoreId;
+use hal::x86_64::power;
+use kernel_text::grid::Grid;
+use kernel_text::options::{Exit, Samples, Ticks};
+use kernel_text::quantity::Bytes;
+
+/// What commands may need.
+#[derive(Clone, Copy, Debug)]
+pub struct Shell {
+    /// How the machine is left.
+    pub exit: Exit,
+}
+
+/// Log lines shown.
+const LOG_SHOWN: usize = 20;
+/// SysLog records shown.
+const SYSLOG_SHOWN: u64 = 16;
+
+/// Name and arguments, and what it is for, in the order of `help`.
+const HELP: &[(&str, &str)] = &[
+    ("help", "this list"),
+    ("cores", "each core: what it does, how busy it is"),
+    ("tasks [CORE]", "each task: polls, time spent, longest poll"),
+    ("mem", "frames, heap, processes"),
+    ("log [LEVEL]", "last lines of the kernel log, or set its level (off … trace)"),
+    ("syslog [CORE]", "last system calls of a core"),
+    ("programs", "ring-3 programs that can be run"),
+    ("run NAME [ARG…]", "run one; Ctrl-C kills it"),
+    ("bench [quick] [PREFIX]", "measure, and show the table"),
+    ("uptime", "how long since the kernel's entry"),
+    ("reboot, poweroff", "leave"),
+    ("panic", "stop the kernel with an epitaph"),
+];
+
+/// Runs one line.
+pub async fn run(shell: &Shell, line: &str) {
+    let mut words = line.split_whitespace();
+    let Some(command) = words.next() else { return };
+    let arguments: Vec<&str> = words.collect();
+    match (command, arguments.as_slice()) {
+        ("help", []) => help(),
+        ("cores", []) => console::say_all(listings::cores().lines()),
+        ("tasks", []) => console::say_all(listings::tasks(None).await.lines()),
+        ("tasks", [core]) => match core_named(core) {
+            Some(core) => console::say_all(listings::tasks(Some(core)).await.lines()),
+            None => no_core(core),
+        },
+        ("mem", []) => console::say_all(listings::memory().lines()),
+        ("log", []) => console::say_all(recent::last(LOG_SHOWN)),
+        ("log", [level]) => set_level(level),
+        ("syslog", []) => console::say_all(listings::syslog(CoreId(0), SYSLOG_SHOWN).lines()),
+        ("syslog", [core]) => match core_named(core) {
+            Some(core) => console::say_all(listings::syslog(core, SYSLOG_SHOWN).lines()),
+            None => no_core(core),
+        },
+        ("programs", []) => programs(),
+        ("run", [name, arguments @ ..]) => run_program(name, arguments).await,
+        ("run", []) => console::say("run: which program? `programs` lists them"),
+        ("bench", ["quick"]) => run_bench(Samples::Quick, "").await,
+        ("bench", ["quick", prefix]) => run_bench(Samples::Quick, prefix).await,
+        ("bench", []) => run_bench(Samples::Full, "").await,
+        ("bench", [prefix]) => run_bench(Samples::Full, prefix).await,
+        ("uptime", []) => console::say(listings::uptime()),
+        ("reboot", []) => {
+            console::say("reboot");
+            power::reboot();
+        }
+        ("poweroff", []) => leave(shell.exit, Outcome::Success),
+        ("panic", []) => panic!("asked for at the shell"),
+        (known, _) if HELP.iter().any(|(usage, _)| names(usage).any(|name| name == known)) => {
+            let usage = HELP.iter().find(|(usage, _)| names(usage).any(|name| name == known));
+            console::say(format_args!("usage: {}", usage.map_or("", |(usage, _)| usage)));
+        }
+        (unknown, _) => console::say(format_args!("unknown command `{unknown}`; `help` lists all")),
+    }
+}
+
+/// The commands a usage text is about.
+fn names(usage: &str) -> impl Iterator<Item = &str> {
+    usage.split(", ").filter_map(|alternative| alternative.split(' ').next())
+}
+
+fn help() {
+    let mut grid = Grid::new(&["<command", "<what it does"]);
+    for (usage, purpose) in HELP {
+        grid.row([usage, purpose].map(|text| String::from(*text)).into());
+    }
+    console::say_all(grid.lines());
+    console::say("Keys: backspace, Ctrl-W (word), Ctrl-U (line), Ctrl-C, up and down.");
+}
+
+fn core_named(text: &str) -> Option<CoreId> {
+    let number: u16 = text.parse().ok()?;
+    (usize::from(number) < platform::core_count()).then_some(CoreId(number))
+}
+
+fn no_core(text: &str) {
+    console::say(format_args!("no core `{text}`: they are 0 to {}", platform::core_count() - 1));
+}
+
+fn set_level(name: &str) {
+    match hal::console::parse_level(name) {
+        Some(level) => {
+            hal::console::set_level(level);
+            console::say(format_args!("log level is {level}"));
+        }
+        None => {
+            console::say(format_args!("no level `{name}`: off, error, warn, info, debug, trace"))
+        }
+    }
+}
+
+fn programs() {
+    let mut grid = Grid::new(&["<program", "size"]);
+    for image in image::all() {
+        grid.row([image.name.clone(), format!("{}", Bytes(image.file.len() as u64))].into());
+    }
+    console::say_all(grid.lines());
+}
+
+async fn run_program(name: &str, arguments: &[&str]) {
+    let arguments: Vec<String> = arguments.iter().map(|word| String::from(*word)).collect();
+    match Program::start(name, &arguments, None).await {
+        Ok(program) => {
+            let status = program.ended().await;
+            console::say(format_args!("`{name}` {}", listings::how_it_ended(status)));
+        }
+        Err(error) => console::say(format_args!("`{name}`: {error}")),
+    }
+}
+
+async fn run_bench(samples: Samples, prefix: &str) {
+    let plan = Plan { samples, ticks: Ticks::Time, filter: prefix.into() };
+    if let Err(error) = bench::run(&plan).await {
+        console::say(format_args!("bench: {error}"));
+    }
+}
