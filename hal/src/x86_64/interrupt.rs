@@ -195,6 +195,23 @@ pub fn on_line(line: madt::Line) -> Result<Interrupt, InterruptError> {
     Ok(Route::join(latch, Box::new(claimed)))
 }
 
+/// NMIs that were no request to stop, to be awaited by one task, which reports them.
+pub fn unexpected_nmis() -> Interrupt {
+    Route::join(&NMIS, Box::new(Unmaskable))
+}
+
+/// Machine checks that were survived, to be awaited by one task, which reports them.
+pub fn survived_machine_checks() -> Interrupt {
+    Route::join(&MACHINE_CHECKS, Box::new(Unmaskable))
+}
+
+struct Unmaskable;
+
+impl InterruptControl for Unmaskable {
+    fn mask(&self) {}
+    fn unmask(&self) {}
+}
+
 /// How many device vectors `core` has in use.
 pub fn in_use(core: u16) -> u32 {
     ROUTES.get(usize::from(core)).map_or(0, |routes| routes.vectors.in_use())
