@@ -166,7 +166,7 @@ impl Madt {
         match e[0] {
             0 => self.processor(u32::from(*e.get(3)?), u32::from(*e.get(2)?), u32_at(e, 4)?),
             1 => {
-                self.io_apics.push(IoApicEntry { address: u32_at(e, 4)?, gsi_base: u32_at(e, 8)? })
+                self.io_apics.push(IoApicEntry { address: u32_at(e, 4)?, gsi_base: u32_at(e, 8)? });
             }
             2 => {
                 let isa = *e.get(3)?;
