@@ -1,7 +1,8 @@
 //! Runs every attack of `bench::attacks` as a process of its own, then random system calls, and
 //! after each asks a witness, started before all of them, whether it still answers.
 //!
-//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many). One line is
+//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many),
+//! `rounds=N` (of all attacks, for long runs: the kernel must have as much memory after many as after one). One line is
 //! printed for each attack; the exit code says whether all ended as they had to.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
@@ -67,7 +68,8 @@ async fn main(mut env: Env) -> ExitCode {
     };
     let mut suite = Suite { env, attack, echo, noop, witness, asked: 0, wrong: 0 };
     let mut made = 0;
-    for attack in ATTACKS {
+    let rounds = suite.env.value("rounds").and_then(|text| text.parse().ok()).unwrap_or(1);
+    for attack in (0..rounds).flat_map(|_: u32| ATTACKS) {
         if wanted(suite.env.args(), attack.name) {
             made += 1;
             suite.make(attack.name, attack.expected);
