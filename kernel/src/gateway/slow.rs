@@ -158,8 +158,12 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             let arguments = spawn_arguments(thread, r.rsi)?;
             let request = spawn::Request::from_ring3(thread, &arguments)?;
             let child = spawn::start(&image, request).await?;
-            let rights = Rights::all();
-            give(thread, Capability::new(Object::Process(child), rights))
+            let given = give(thread, Capability::new(Object::Process(child.clone()), Rights::all()));
+            if given.is_err() {
+                // Nobody could ever wait for it or kill it.
+                child.end(ExitStatus::Killed);
+            }
+            given
         }
         Syscall::ProcessWait => {
             let Object::Process(other) = handles.object(handle, Rights::RECEIVE)? else {
