@@ -48,7 +48,7 @@ static COUNT: AtomicU16 = AtomicU16::new(1);
 #[inline(always)]
 pub fn here() -> &'static Here {
     // SAFETY: `init_core` put a reference to a static there before anything on this core asks.
-    unsafe { &*percpu::this().user.gateway.load(Relaxed).cast::<Here>() }
+    unsafe { &*user::gateway().cast::<Here>() }
 }
 
 /// A core's block, from any core.

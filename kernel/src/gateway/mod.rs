@@ -19,24 +19,14 @@ use protocols::abi::{Error, Handle, Rights, Syscall, encode};
 pub enum Gate {}
 
 impl Gateway for Gate {
-    extern "C" fn syscall(
-        a0: u64,
-        a1: u64,
-        a2: u64,
-        a3: u64,
-        a4: u64,
-        a5: u64,
-        number: u64,
-    ) -> Pair {
-        let here = platform::here();
-        let me = ThreadRef::current();
-        let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
-        let a = [a0, a1, a2, a3, a4, a5];
+    extern "C" fn syscall(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
+        // Each way is a function of its own with the same arguments, so that this one keeps nothing and a short way
+        // does not pay for a long one's registers.
         match number {
-            NULL => finish(here, me, record, Ok(0)),
-            CALL => fast::call(here, me, record, a),
-            REPLY_RECEIVE => fast::reply_receive(here, me, record, a),
-            _ => other(here, me, record, number, a),
+            NULL => null(a0, a1, a2, a3, a4, number),
+            CALL => fast::call(a0, a1, a2, a3, a4, number),
+            REPLY_RECEIVE => fast::reply_receive(a0, a1, a2, a3, a4, number),
+            _ => other(a0, a1, a2, a3, a4, number),
         }
     }
 }
@@ -45,12 +35,23 @@ const NULL: u64 = Syscall::Null as u64;
 const CALL: u64 = Syscall::Call as u64;
 const REPLY_RECEIVE: u64 = Syscall::ReplyReceive as u64;
 
+/// [`Syscall::Null`].
+#[inline(always)]
+fn null(a0: u64, a1: u64, a2: u64, a3: u64, _: u64, number: u64) -> Pair {
+    let (here, me) = (platform::here(), ThreadRef::current());
+    let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
+    finish(here, me, record, Ok(0))
+}
+
 /// The calls that are answered on the spot but are not the hottest, and all that are not.
 #[inline(never)]
-fn other(here: &Here, me: ThreadRef, record: &Record, number: u64, a: [u64; 6]) -> Pair {
+extern "C" fn other(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
+    let (here, me) = (platform::here(), ThreadRef::current());
+    let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
     let Some(call) = Syscall::from_raw(number) else {
         return finish(here, me, record, Err(Error::NoSuchCall));
     };
+    let a = [a0, a1, a2, a3, a4];
     match call {
         Syscall::Yield => {
             me.answer(0, 0);
@@ -62,7 +63,7 @@ fn other(here: &Here, me: ThreadRef, record: &Record, number: u64, a: [u64; 6]) 
         Syscall::Reply => fast::reply(here, me, record, a),
         Syscall::Receive => fast::receive(here, me, record, a),
         Syscall::NotificationSignal => {
-            let signalled = signal(me, Handle(a[0] as u32), a[1]);
+            let signalled = signal(me, Handle(a0 as u32), a1);
             finish(here, me, record, signalled)
         }
         Syscall::Clock => {
@@ -74,22 +75,27 @@ fn other(here: &Here, me: ThreadRef, record: &Record, number: u64, a: [u64; 6]) 
             finish_pair(here, me, record, u64::from(here.core.0), cores)
         }
         Syscall::CapabilityInspect => {
-            let found = me.process.handles.inspect(Handle(a[0] as u32));
+            let found = me.process.handles.inspect(Handle(a0 as u32));
             let packed = found.map(|(kind, rights)| (kind as u64) << 32 | u64::from(rights.bits()));
             finish(here, me, record, packed)
         }
         _ => {
-            let registers = me.registers();
-            registers.rax = number;
-            registers.rdi = a[0];
-            registers.rsi = a[1];
-            registers.rdx = a[2];
-            registers.r10 = a[3];
-            registers.r8 = a[4];
-            registers.r9 = a[5];
+            file(me, number, &a);
             hand_to_task(here, me, record, number)
         }
     }
+}
+
+/// Files a system call's number and arguments in the caller's record, where the sixth already is.
+#[inline]
+pub fn file(me: ThreadRef, number: u64, a: &[u64; 5]) {
+    let registers = me.registers();
+    registers.rax = number;
+    registers.rdi = a[0];
+    registers.rsi = a[1];
+    registers.rdx = a[2];
+    registers.r10 = a[3];
+    registers.r8 = a[4];
 }
 
 fn signal(me: ThreadRef, handle: Handle, bits: u64) -> Result<u64, Error> {

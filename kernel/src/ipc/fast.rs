@@ -8,34 +8,21 @@
 
 use super::endpoint::{self, Endpoint, owe};
 use super::lay;
-use crate::gateway::{finish, hand_to_task, switch_to};
+use crate::gateway::{file, finish, hand_to_task, switch_to};
 use crate::logs::syslog::{PENDING, Record};
-use crate::platform::Here;
+use crate::platform::{self, Here};
 use crate::process::thread::{State, ThreadRef};
 use hal::x86_64::user::Pair;
 use protocols::abi::message::Info;
 use protocols::abi::{Error, Handle, Rights, Syscall};
 
-/// Arguments of a system call as they came in registers.
-pub type Arguments = [u64; 6];
-
-/// Files what a message call sent in the caller's record, for the general way.
-#[inline]
-fn file(me: ThreadRef, number: Syscall, a: &Arguments) {
-    let registers = me.registers();
-    registers.rax = number as u64;
-    registers.rdi = a[0];
-    registers.rsi = a[1];
-    registers.rdx = a[2];
-    registers.r10 = a[3];
-    registers.r8 = a[4];
-    registers.r9 = a[5];
-}
+/// Arguments of a system call as they came in registers; the sixth is in the caller's record.
+pub type Arguments = [u64; 5];
 
 #[inline(always)]
 fn words(me: ThreadRef, a: &Arguments) -> [u64; 6] {
     let registers = me.registers();
-    [a[2], a[3], a[4], a[5], registers.r12, registers.r13]
+    [a[2], a[3], a[4], registers.r9, registers.r12, registers.r13]
 }
 
 #[inline(always)]
@@ -44,8 +31,11 @@ fn carries_capabilities(info: u64) -> bool {
 }
 
 /// [`Syscall::Call`].
-#[inline]
-pub fn call(here: &Here, me: ThreadRef, record: &Record, a: Arguments) -> Pair {
+#[inline(never)]
+pub extern "C" fn call(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
+    let (here, me) = (platform::here(), ThreadRef::current());
+    let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
+    let a = [a0, a1, a2, a3, a4];
     let endpoint = match me.process.handles.get::<Endpoint>(Handle(a[0] as u32), Rights::SEND) {
         Ok(endpoint) => endpoint,
         Err(error) => return finish(here, me, record, Err(error)),
@@ -89,7 +79,7 @@ fn send_slowly(
     if !Info(a[1]).is_valid() {
         return finish(here, me, record, Err(Error::InvalidArgument));
     }
-    file(me, number, a);
+    file(me, number as u64, a);
     if endpoint.home != here.core {
         hand_to_task(here, me, record, number as u64)
     }
@@ -120,8 +110,11 @@ pub fn receive(here: &Here, me: ThreadRef, record: &Record, a: Arguments) -> Pai
 }
 
 /// [`Syscall::ReplyReceive`].
-#[inline]
-pub fn reply_receive(here: &Here, me: ThreadRef, record: &Record, a: Arguments) -> Pair {
+#[inline(never)]
+pub extern "C" fn reply_receive(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
+    let (here, me) = (platform::here(), ThreadRef::current());
+    let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
+    let a = [a0, a1, a2, a3, a4];
     let endpoint = match me.process.handles.get::<Endpoint>(Handle(a[0] as u32), Rights::RECEIVE) {
         Ok(endpoint) => endpoint,
         Err(error) => return finish(here, me, record, Err(error)),
@@ -155,7 +148,7 @@ fn receive_next(
     number: Syscall,
     endpoint: &Endpoint,
 ) -> ! {
-    file(me, number, a);
+    file(me, number as u64, a);
     if endpoint.home != here.core {
         hand_to_task(here, me, record, number as u64)
     }

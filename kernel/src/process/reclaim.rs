@@ -27,6 +27,8 @@ pub fn start() {
             let batch = core::mem::take(&mut *WAITING.lock());
             quiesce().await;
             drop(batch);
+            // What a thread that was killed in the middle of an unmap left behind.
+            hal::x86_64::paging::reap_quarantine();
         }
     })
     .detach();

@@ -6,7 +6,7 @@
 
 use alloc::sync::Arc;
 use executor::sync::Semaphore;
-use hal::memory::VirtAddr;
+use hal::memory::{VirtAddr, frames};
 use hal::memory::regions::{Range, Regions};
 use hal::x86_64::paging::{Access, AddressSpace, Flush, MapError};
 use protocols::abi::{Error, PAGE, Protection, USER_END, USER_START};
@@ -101,7 +101,7 @@ impl Space {
     pub async fn map(&self, address: u64, len: u64, protection: Protection) -> Result<u64, Error> {
         let range = Range::new(address, len)?;
         if range.page_count()
-            > hal::memory::frames::statistics().free().saturating_sub(RESERVE_FRAMES)
+            > frames::free_in_pool().saturating_sub(RESERVE_FRAMES)
         {
             return Err(Error::OutOfMemory);
         }
@@ -117,7 +117,7 @@ impl Space {
         while done < range.page_count() {
             let now = (range.page_count() - done).min(BATCH);
             let start = VirtAddr(range.start + done * PAGE as u64);
-            let enough = hal::memory::frames::statistics().free() > RESERVE_FRAMES;
+            let enough = frames::free_in_pool() > RESERVE_FRAMES;
             let mapped = if enough {
                 tables.map_zeroed(start, now, access(protection))
             } else {
@@ -182,7 +182,7 @@ impl Space {
         self.regions.lock().insert(range, protection)?;
         let tables = self.tables()?;
         let (start, count) = pages(range);
-        if count + RESERVE_FRAMES > hal::memory::frames::statistics().free() {
+        if count + RESERVE_FRAMES > frames::free_in_pool() {
             return Err(Error::OutOfMemory);
         }
         tables.map_zeroed(start, count, access(protection)).map_err(error)?;

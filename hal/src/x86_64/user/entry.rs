@@ -32,15 +32,10 @@ pub trait Gateway {
     /// Called on the core's kernel stack with interrupts off, the caller's preserved registers already
     /// in [`super::current`]. Returning goes straight back to the caller; [`resume`] goes to another thread; [`leave`]
     /// ends the stay. No value with a destructor may be alive when either of those is called.
-    extern "C" fn syscall(
-        a0: u64,
-        a1: u64,
-        a2: u64,
-        a3: u64,
-        a4: u64,
-        a5: u64,
-        number: u64,
-    ) -> Pair;
+    ///
+    /// `a0` to `a4` are `rdi rsi rdx r10 r8`. The sixth argument, `r9`, is in the caller's record, so that the number
+    /// comes in a register and not on the stack.
+    extern "C" fn syscall(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair;
 }
 
 /// TF, IF, DF, IOPL, NT, RF, AC: cleared on entry.
@@ -89,6 +84,7 @@ unsafe extern "C" fn syscall_entry<G: Gateway>() {
         "swapgs",
         "mov gs:[{user_rsp}], rsp",
         "mov rsp, gs:[{save_top}]",
+        "mov [rsp + {r9}], r9",
         "push rcx", // rip
         "push r11", // rflags
         "push qword ptr gs:[{user_rsp}]",
@@ -99,7 +95,8 @@ unsafe extern "C" fn syscall_entry<G: Gateway>() {
         "push r14",
         "push r15",
         "mov rsp, gs:[{kernel_rsp}]",
-        "push rax", // the seventh argument
+        "sub rsp, 8", // `enter_raw` left it 8 off
+        "mov r9, rax",
         "mov rcx, r10",
         "call {syscall}",
         "xor edi, edi",
@@ -116,6 +113,7 @@ unsafe extern "C" fn syscall_entry<G: Gateway>() {
         user_rsp = const USER_RSP,
         save_top = const USER_SAVE_TOP,
         kernel_rsp = const KERNEL_RSP,
+        r9 = const offset_of!(UserThread, registers) + offset_of!(Registers, r9) - SAVE_TOP,
         syscall = sym G::syscall,
     )
 }

@@ -22,9 +22,10 @@ pub mod entry;
 pub mod fpu;
 
 use super::paging::AddressSpace;
-use super::percpu;
+use super::percpu::PerCpu;
+use core::arch::asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64};
 
 pub use entry::{Gateway, Pair, enter, init_core, leave, resume, thread_ended};
 
@@ -179,7 +180,26 @@ impl Default for UserSlots {
 }
 
 /// The thread that is in ring 3 (or in a system call) on this core, or was last.
-#[inline]
+#[inline(always)]
 pub fn current() -> *mut UserThread {
-    percpu::this().current.load(Ordering::Relaxed).cast()
+    let thread;
+    // SAFETY: GS names this core's block; one load from it.
+    unsafe {
+        asm!("mov {}, gs:[{at}]", out(reg) thread, at = const offset_of!(PerCpu, current),
+            options(readonly, nostack, preserves_flags));
+    }
+    thread
+}
+
+/// What the gateway left in [`UserSlots::gateway`] on this core.
+#[inline(always)]
+pub fn gateway() -> *const () {
+    const AT: usize = offset_of!(PerCpu, user) + offset_of!(UserSlots, gateway);
+    let gateway;
+    // SAFETY: as in `current`.
+    unsafe {
+        asm!("mov {}, gs:[{at}]", out(reg) gateway, at = const AT,
+            options(pure, readonly, nostack, preserves_flags));
+    }
+    gateway
 }
