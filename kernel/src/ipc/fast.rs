@@ -30,31 +30,46 @@ fn carries_capabilities(info: u64) -> bool {
     info >> 32 != 0
 }
 
-/// [`Syscall::Call`].
+/// [`Syscall::Call`]: straight to a receiver that waits on this core, else [`call_slowly`], which is told nothing but the
+/// arguments, so that this way need not keep them.
 #[inline(never)]
 pub extern "C" fn call(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
     let (here, me) = (platform::here(), ThreadRef::current());
-    let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
-    let a = [a0, a1, a2, a3, a4];
-    let endpoint = match me.process.handles.get::<Endpoint>(Handle(a[0] as u32), Rights::SEND) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return finish(here, me, record, Err(error)),
-    };
-    if endpoint.home == here.core
-        && !carries_capabilities(a[1])
+    if let Ok(endpoint) = me.process.handles.get::<Endpoint>(Handle(a0 as u32), Rights::SEND)
+        && endpoint.home == here.core
+        && !carries_capabilities(a1)
         && let Some(receiver) = endpoint.receivers.front()
         && receiver.home == here.core
     {
-        endpoint.receivers.remove(receiver);
+        endpoint.receivers.pop();
         receiver.queued.set(false);
-        lay(receiver.registers(), me.stamp, a[1], words(me, &a));
+        lay(receiver.registers(), me.stamp, a1, words(me, &[a0, a1, a2, a3, a4]));
         receiver.caller.set(Some(me));
         owe(me, receiver);
         me.unanswered.set(Some(Syscall::Call as u8));
-        here.syslog.commit(record, PENDING);
-        switch_to(here, receiver)
+        deliver(here, me, receiver, Syscall::Call, [a0, a1, a2, a3])
     }
-    send_slowly(here, me, record, &a, Syscall::Call, endpoint)
+    call_slowly(a0, a1, a2, a3, a4, number)
+}
+
+#[inline(never)]
+extern "C" fn call_slowly(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
+    let (here, me) = (platform::here(), ThreadRef::current());
+    let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
+    match me.process.handles.get::<Endpoint>(Handle(a0 as u32), Rights::SEND) {
+        Ok(endpoint) => {
+            send_slowly(here, me, record, &[a0, a1, a2, a3, a4], Syscall::Call, endpoint)
+        }
+        Err(error) => finish(here, me, record, Err(error)),
+    }
+}
+
+/// Goes on as `to`, whose waiting call `me`'s message just answered.
+#[inline(always)]
+fn deliver(here: &Here, me: ThreadRef, to: ThreadRef, number: Syscall, values: [u64; 4]) -> ! {
+    to.unanswered.set(None);
+    here.syslog.delivered(me.stamp, number as u64, values, to.stamp);
+    switch_to(here, to)
 }
 
 /// [`Syscall::Send`].
@@ -109,32 +124,47 @@ pub fn receive(here: &Here, me: ThreadRef, record: &Record, a: Arguments) -> Pai
     }
 }
 
-/// [`Syscall::ReplyReceive`].
+/// [`Syscall::ReplyReceive`]: straight back to the caller if nobody else waits to be received, else
+/// [`reply_receive_slowly`].
 #[inline(never)]
 pub extern "C" fn reply_receive(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
     let (here, me) = (platform::here(), ThreadRef::current());
+    if let Ok(endpoint) = me.process.handles.get::<Endpoint>(Handle(a0 as u32), Rights::RECEIVE)
+        && endpoint.home == here.core
+        && !carries_capabilities(a1)
+        && let Some(caller) = me.caller.get()
+        && caller.home == here.core
+        && endpoint.senders.front().is_none()
+    {
+        me.caller.set(None);
+        lay(caller.registers(), me.stamp, a1, words(me, &[a0, a1, a2, a3, a4]));
+        endpoint.wait(&me);
+        me.unanswered.set(Some(Syscall::ReplyReceive as u8));
+        deliver(here, me, caller, Syscall::ReplyReceive, [a0, a1, a2, a3])
+    }
+    reply_receive_slowly(a0, a1, a2, a3, a4, number)
+}
+
+#[inline(never)]
+extern "C" fn reply_receive_slowly(
+    a0: u64,
+    a1: u64,
+    a2: u64,
+    a3: u64,
+    a4: u64,
+    number: u64,
+) -> Pair {
+    let (here, me) = (platform::here(), ThreadRef::current());
     let record = here.syslog.request(me.stamp, number, [a0, a1, a2, a3]);
     let a = [a0, a1, a2, a3, a4];
-    let endpoint = match me.process.handles.get::<Endpoint>(Handle(a[0] as u32), Rights::RECEIVE) {
+    let endpoint = match me.process.handles.get::<Endpoint>(Handle(a0 as u32), Rights::RECEIVE) {
         Ok(endpoint) => endpoint,
         Err(error) => return finish(here, me, record, Err(error)),
     };
-    if let Some(caller) = me.caller.get() {
-        if caller.home == here.core
-            && endpoint.home == here.core
-            && !carries_capabilities(a[1])
-            && endpoint.senders.front().is_none()
-        {
-            me.caller.set(None);
-            lay(caller.registers(), me.stamp, a[1], words(me, &a));
-            endpoint.wait(&me);
-            me.unanswered.set(Some(Syscall::ReplyReceive as u8));
-            here.syslog.commit(record, PENDING);
-            switch_to(here, caller)
-        }
-        if let Err(error) = endpoint::reply(me, a[1], words(me, &a)) {
-            return finish(here, me, record, Err(error));
-        }
+    if me.caller.get().is_some()
+        && let Err(error) = endpoint::reply(me, a1, words(me, &a))
+    {
+        return finish(here, me, record, Err(error));
     }
     receive_next(here, me, record, &a, Syscall::ReplyReceive, endpoint)
 }

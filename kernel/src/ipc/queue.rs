@@ -51,10 +51,15 @@ impl Queue {
     }
 
     /// Takes the front.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&self) -> Option<ThreadRef> {
         let front = self.front.get()?;
-        self.remove(front);
+        let next = front.links.next.take();
+        self.front.set(next);
+        match next {
+            Some(next) => next.links.previous.set(None),
+            None => self.back.set(None),
+        }
         Some(front)
     }
 }

@@ -5,7 +5,9 @@
 //! and knows whether the record was overwritten meanwhile. Old records are simply overwritten.
 //!
 //! A call answered on the spot is one record with its result in it. One that had to wait is two: the
-//! request (its result says [`PENDING`]) and, when it is answered, a response.
+//! request (its result says [`PENDING`]) and, when it is answered, a response. Where a message goes
+//! straight to a waiting thread of the same core, one record is the sender's request and the receiver's
+//! response at once: [`Event::Delivered`].
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 use protocols::abi::message::Sender;
@@ -34,6 +36,9 @@ pub struct Record {
 pub enum Event {
     /// A call: its first four arguments and, unless pending, its result.
     Request = 0,
+    /// A `Call` or `ReplyReceive` whose message answered the waiting call of the thread in `result` (its
+    /// [`Sender`] stamp): info and first words are in the values. The sender's own call is pending.
+    Delivered = 2,
     /// The answer to a call that waited: `rdx`, or of a message its sender, info and first two words.
     Response = 1,
 }
@@ -82,6 +87,13 @@ impl SysLog {
         self.write(Event::Request, stamp, number, values)
     }
 
+    /// Records a message handed to a waiting thread.
+    #[inline(always)]
+    pub fn delivered(&self, stamp: Sender, number: u64, values: [u64; 4], to: Sender) {
+        let record = self.write(Event::Delivered, stamp, number, values);
+        self.commit(record, to.0);
+    }
+
     /// Records the answer of a call that had waited.
     #[inline(always)]
     pub fn response(&self, stamp: Sender, number: u64, values: [u64; 4], result: u64) {
@@ -126,7 +138,11 @@ impl SysLog {
         let what = record.what.load(Relaxed);
         let entry = Entry {
             sequence,
-            event: if what >> 8 & 1 == 0 { Event::Request } else { Event::Response },
+            event: match what >> 8 {
+                0 => Event::Request,
+                1 => Event::Response,
+                _ => Event::Delivered,
+            },
             number: what as u8,
             stamp: Sender(record.stamp.load(Relaxed)),
             tsc: record.tsc.load(Relaxed),

@@ -6,8 +6,8 @@
 
 use alloc::sync::Arc;
 use executor::sync::Semaphore;
-use hal::memory::{VirtAddr, frames};
 use hal::memory::regions::{Range, Regions};
+use hal::memory::{VirtAddr, frames};
 use hal::x86_64::paging::{Access, AddressSpace, Flush, MapError};
 use protocols::abi::{Error, PAGE, Protection, USER_END, USER_START};
 use protocols::image::Segment;
@@ -100,9 +100,7 @@ impl Space {
     /// [`protocols::abi::Syscall::MemoryMap`].
     pub async fn map(&self, address: u64, len: u64, protection: Protection) -> Result<u64, Error> {
         let range = Range::new(address, len)?;
-        if range.page_count()
-            > frames::free_in_pool().saturating_sub(RESERVE_FRAMES)
-        {
+        if range.page_count() > frames::free_in_pool().saturating_sub(RESERVE_FRAMES) {
             return Err(Error::OutOfMemory);
         }
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;

@@ -15,7 +15,7 @@ use crate::x86_64::percpu::{self, PerCpu};
 use crate::x86_64::stubs;
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// `rax` and `rdx` of a system call's return.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +50,9 @@ const MSR_FS_BASE: u32 = 0xc000_0100;
 const MSR_KERNEL_GS_BASE: u32 = 0xc000_0102;
 const EFER_SCE: u64 = 1;
 
-/// Whether ring 3 (and we) may use `wrfsbase` and its like; the same on all cores.
-static FSGSBASE: AtomicBool = AtomicBool::new(false);
-
 /// Opens the `syscall` door on this core, which has its GDT, [`PerCpu`] and CR4 set up.
 pub fn init_core<G: Gateway>() {
     fpu::init_core();
-    FSGSBASE.store(cpu::features().has(Features::FSGSBASE), Relaxed);
     super::copy::set_smap(cpu::features().has(Features::SMAP));
     // SAFETY: the registers exist on every x86-64 CPU; the stub handles what they let in.
     unsafe {
@@ -160,7 +156,7 @@ pub unsafe fn leave() -> ! {
 ///
 /// # Safety
 /// As [`enter`].
-#[inline]
+#[inline(always)]
 unsafe fn load(thread: *mut UserThread) {
     let cpu = percpu::this();
     let loaded = cpu.user.loaded.load(Relaxed);
@@ -168,11 +164,13 @@ unsafe fn load(thread: *mut UserThread) {
     // their areas live as long as they.
     unsafe {
         if loaded != thread {
-            if !loaded.is_null() {
-                fpu::save((*loaded).fpu);
+            if fpu::is_modern() && !loaded.is_null() {
+                fpu::save_modern((*loaded).fpu);
+                swap_bases(&mut *loaded, &*thread);
+                fpu::restore_modern((*thread).fpu);
+            } else {
+                exchange(loaded, thread);
             }
-            swap_bases(loaded, thread);
-            fpu::restore((*thread).fpu);
             cpu.user.loaded.store(thread, Relaxed);
         }
         let space = &*(*thread).space;
@@ -184,30 +182,51 @@ unsafe fn load(thread: *mut UserThread) {
     }
 }
 
-/// Saves the segment bases of `from` (if any) and loads those of `to`.
+/// Exchanges FPU state and segment bases where there was no thread before, or on a CPU without XSAVEOPT or FSGSBASE.
 ///
 /// # Safety
-/// Interrupts are off, both records are live, GS is the kernel's.
-#[inline]
-unsafe fn swap_bases(from: *mut UserThread, to: *mut UserThread) {
+/// As [`enter`]; `from` is null or live.
+#[cold]
+#[inline(never)]
+unsafe fn exchange(from: *mut UserThread, to: *mut UserThread) {
+    let fsgsbase = cpu::features().has(Features::FSGSBASE);
+    // SAFETY: both are live, their areas live as long as they; the MSRs exist on every x86-64 CPU.
+    unsafe {
+        if !from.is_null() {
+            fpu::save((*from).fpu);
+            if fsgsbase {
+                (*from).fs_base = cpu::read_msr(MSR_FS_BASE);
+                (*from).gs_base = cpu::read_msr(MSR_KERNEL_GS_BASE);
+            }
+        }
+        // Without the instructions ring 3 can't change its bases, so there was nothing to save.
+        cpu::write_msr(MSR_FS_BASE, (*to).fs_base);
+        cpu::write_msr(MSR_KERNEL_GS_BASE, (*to).gs_base);
+        fpu::restore((*to).fpu);
+    }
+}
+
+/// Exchanges segment bases by FSGSBASE.
+///
+/// # Safety
+/// Interrupts are off, GS is the kernel's, the CPU has the instructions.
+#[inline(always)]
+unsafe fn swap_bases(from: &mut UserThread, to: &UserThread) {
     // SAFETY: between the two `swapgs` nothing uses GS; NMI and machine check don't rely on it.
     unsafe {
-        if FSGSBASE.load(Relaxed) {
-            if !from.is_null() {
-                asm!("rdfsbase {}", out(reg)(*from).fs_base, options(nostack, preserves_flags));
-            }
-            let old: u64;
-            asm!("swapgs", "rdgsbase {old}", "wrgsbase {new}", "swapgs",
-                old = out(reg) old, new = in(reg) (*to).gs_base, options(nostack, preserves_flags));
-            if !from.is_null() {
-                (*from).gs_base = old;
-            }
-            asm!("wrfsbase {}", in(reg) (*to).fs_base, options(nostack, preserves_flags));
-        } else {
-            // Without the instructions ring 3 can't change them, so there is nothing to save.
-            cpu::write_msr(MSR_FS_BASE, (*to).fs_base);
-            cpu::write_msr(MSR_KERNEL_GS_BASE, (*to).gs_base);
-        }
+        asm!(
+            "rdfsbase {fs}",
+            "swapgs",
+            "rdgsbase {gs}",
+            "wrgsbase {new_gs}",
+            "swapgs",
+            "wrfsbase {new_fs}",
+            fs = out(reg) from.fs_base,
+            gs = out(reg) from.gs_base,
+            new_gs = in(reg) to.gs_base,
+            new_fs = in(reg) to.fs_base,
+            options(nostack, preserves_flags)
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use crate::x86_64::cpu::{self, Features};
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::arch::asm;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 const FXSAVE_BYTES: u32 = 512;
 const MXCSR_START: u32 = 0x1f80;
@@ -33,6 +33,42 @@ pub fn init_core() {
         FXSAVE
     };
     METHOD.store(method, Ordering::Relaxed);
+    MODERN.store(method == XSAVEOPT && cpu.has(Features::FSGSBASE), Ordering::Relaxed);
+}
+
+/// Whether the CPU has XSAVEOPT and FSGSBASE, which the fast switch uses: one look for both.
+static MODERN: AtomicBool = AtomicBool::new(false);
+
+/// See [`MODERN`].
+#[inline(always)]
+pub(super) fn is_modern() -> bool {
+    MODERN.load(Ordering::Relaxed)
+}
+
+/// [`save`] where [`is_modern`].
+///
+/// # Safety
+/// As [`save`]; the CPU has XSAVEOPT.
+#[inline(always)]
+pub(super) unsafe fn save_modern(area: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("xsaveopt64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX,
+            options(nostack, preserves_flags));
+    }
+}
+
+/// [`restore`] where [`is_modern`].
+///
+/// # Safety
+/// As [`restore`]; the CPU has XSAVE.
+#[inline(always)]
+pub(super) unsafe fn restore_modern(area: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX,
+            options(nostack, preserves_flags));
+    }
 }
 
 /// A thread's save area, in the state a program expects at its start.
