@@ -49,7 +49,8 @@ pub fn text(command: Command) -> String {
              --filter TEXT        only steps whose name contains TEXT\n  \
              --list               name the steps, run none\n  \
              --accel HOW          auto, tcg or kvm (auto)\n  \
-             --limine DIR         folder with Limine's BOOTX64.EFI, for the boots that need it\n\n\
+             --limine DIR         folder with Limine's BOOTX64.EFI, for the boots that need it\n  \
+             --kernel FILE        boot this kernel instead of building one\n\n\
              The last line is `N passed, N failed`; the exit is 0 if none failed. Logs are in target/run/.\n"
             .to_owned(),
         Command::Bench => format!(
@@ -89,7 +90,8 @@ pub fn text(command: Command) -> String {
              --seed N             seed of the first round (1)\n  \
              --filter TEXT        only boots whose name contains TEXT\n  \
              --accel HOW          auto, tcg or kvm (auto)\n  \
-             --limine DIR         folder with Limine's BOOTX64.EFI\n"
+             --limine DIR         folder with Limine's BOOTX64.EFI\n  \
+             --kernel FILE        boot this kernel instead of building one\n"
             .to_owned(),
         Command::Setup => "cargo xtask setup: find a compiler for x86_64-unknown-none and -uefi, QEMU and OVMF;\n\
              install or name what is missing.\n\n  \

@@ -137,7 +137,7 @@ pub fn flags(command: Command) -> Vec<&'static str> {
     let with = |more: &[&'static str]| [MACHINE, more].concat();
     match command {
         Command::Run => with(&["headless", "program", "timeout"]),
-        Command::Test => vec!["filter", "list", "accel", "limine"],
+        Command::Test => vec!["filter", "list", "accel", "limine", "kernel"],
         Command::Bench => {
             let mut flags = with(&["timeout", "filter", "json", "icount", "host"]);
             flags.retain(|flag| *flag != "display");
@@ -145,7 +145,7 @@ pub fn flags(command: Command) -> Vec<&'static str> {
         }
         Command::Image => vec!["out", "cmdline", "log", "limine", "loader", "program", "kernel"],
         Command::Gdb => with(&["program", "attach"]),
-        Command::Soak => vec!["hours", "minutes", "seed", "filter", "accel", "limine"],
+        Command::Soak => vec!["hours", "minutes", "seed", "filter", "accel", "limine", "kernel"],
         Command::Setup => vec!["env"],
         Command::Lint | Command::Help => Vec::new(),
     }

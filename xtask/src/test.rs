@@ -121,7 +121,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 /// Sets up and builds what boots need.
 pub fn ready<'a>(workspace: &'a Workspace, options: &'a Options) -> Result<Bench<'a>> {
     let emulator = setup::emulator()?;
-    let built = build::build(workspace, None)?;
+    let built = build::build(workspace, options.kernel.as_deref())?;
     Ok(Bench::new(workspace, emulator, built, options))
 }
 
