@@ -127,8 +127,13 @@ impl Machine {
         })
     }
 
-    /// Where QEMU listens for its monitor protocol; short, since socket paths are limited.
+    /// Where QEMU listens for its monitor protocol: in the machine's folder, or elsewhere if that
+    /// path is too long for a socket (108 bytes).
     pub fn monitor(&self) -> PathBuf {
+        let near = self.dir.join("monitor");
+        if near.as_os_str().len() <= 100 {
+            return near;
+        }
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
         std::env::temp_dir().join(format!("pollux-{}-{name}.qmp", std::process::id()))
     }
