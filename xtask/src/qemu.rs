@@ -83,8 +83,8 @@ pub struct Machine {
     pub console: Console,
     /// QEMU's `-display`.
     pub display: String,
-    /// Stopped, with the debugger's port open.
-    pub debugger: bool,
+    /// Stopped, with this port open for a debugger.
+    pub debugger: Option<u16>,
     /// A reset ends the machine (a triple fault must not boot forever).
     pub once: bool,
     /// Folder of this run: disk, firmware variables, logs.
@@ -121,7 +121,7 @@ impl Machine {
             execution,
             console,
             display: options.display.clone(),
-            debugger: false,
+            debugger: None,
             once: console != Console::Terminal,
             dir,
         })
@@ -178,8 +178,8 @@ impl Machine {
         if self.once {
             add(&["-no-reboot"]);
         }
-        if self.debugger {
-            add(&["-s", "-S"]);
+        if let Some(port) = self.debugger {
+            add(&["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);
         }
         arguments
     }

@@ -1,6 +1,7 @@
 //! `run` and `gdb`: build, make the medium, boot, hand over the terminal.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -132,13 +133,14 @@ pub fn gdb(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let folder = folder(workspace, "gdb")?;
     let console = if options.attach { Console::File } else { Console::Terminal };
     let mut machine = Machine::by_options(options, console, folder.path.clone())?;
-    machine.debugger = true;
+    let port = free_port()?;
+    machine.debugger = Some(port);
     let line = medium::command_line(options, &parts.run.as_deref().into_iter().collect::<Vec<_>>());
     medium::write(&machine.dir.join(DISK), &parts.built, &parts.loader, &line)?;
     machine.prepare(&emulator)?;
     machine.announce(&parts.loader);
     let mut debugger = Command::new("gdb");
-    debugger.arg(&parts.built.unstripped).args(["-ex", "target remote :1234"]);
+    debugger.arg(&parts.built.unstripped).args(["-ex", &format!("target remote :{port}")]);
     if !options.attach {
         progress::step(format!(
             "stopped before its first instruction; in another terminal:\n    {}\n\
@@ -169,4 +171,11 @@ pub fn gdb(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     drop(child);
     let _ = fs::remove_file(machine.monitor());
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The debugger's usual port, or the next that nobody uses.
+fn free_port() -> Result<u16> {
+    (1234..1334)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no free port for the debugger from 1234 on")
 }
