@@ -78,10 +78,7 @@ fn go_visiting(thread: &Arc<Thread>, call: Syscall, registers: &Registers) {
             if call == Syscall::ReplyReceive || call == Syscall::Receive {
                 crate::ipc::endpoint::abandon_caller(thread);
             }
-            let visited: *const Endpoint = Arc::as_ptr(&endpoint);
-            thread.visiting.set(Some(endpoint));
-            // SAFETY: `visiting` holds it.
-            mail::post(thread, unsafe { &*visited }, state);
+            mail::post(thread, endpoint, state);
         }
         other => {
             let error = other.err().unwrap_or(Error::WrongKind);

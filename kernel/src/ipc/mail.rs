@@ -7,6 +7,7 @@
 use super::Endpoint;
 use crate::platform::Pollux;
 use crate::process::thread::{State, Thread, ThreadRef};
+use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicPtr, Ordering::*};
 use core::task::Poll;
@@ -24,11 +25,13 @@ static MAILBOXES: [Mailbox; MAX_CORES] = [const {
     Mailbox { newest: AtomicPtr::new(core::ptr::null_mut()), carrier: AtomicWaker::new() }
 }; MAX_CORES];
 
-/// Posts `thread` to `endpoint`'s home. Its state says what it wants; somebody keeps the endpoint alive until it is back.
-pub fn post(thread: &Thread, endpoint: &Endpoint, state: State) {
-    thread.endpoint.set(endpoint);
+/// Posts `thread` to `endpoint`'s home; `state` says what it wants. Called by its own task. The endpoint is kept until
+/// the thread's next visit or its end.
+pub fn post(thread: &Thread, endpoint: Arc<Endpoint>, state: State) {
+    thread.endpoint.set(Arc::as_ptr(&endpoint));
     thread.queued.set(false);
     let mailbox = &MAILBOXES[usize::from(endpoint.home.0)];
+    thread.visiting.set(Some(endpoint));
     let letter = ThreadRef::of(thread).as_ptr();
     thread.set_state(state);
     let mut newest = mailbox.newest.load(Relaxed);
@@ -75,7 +78,7 @@ async fn carry(core: CoreId) -> ! {
 
 fn deliver(letter: ThreadRef) {
     let endpoint = letter.endpoint.get();
-    // SAFETY: the letter's task holds a count of the endpoint until the thread is back (`post`'s contract).
+    // SAFETY: the letter's `visiting` holds a count of the endpoint until after the thread is back.
     let endpoint = unsafe { &*endpoint };
     match letter.state() {
         State::Receiving => {
