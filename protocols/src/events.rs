@@ -70,7 +70,12 @@ impl Display for Event<'_> {
                 let peer = OrNull((metric.peer != Metric::ALL_CORES).then_some(metric.peer));
                 write!(f, "{{\"event\":\"metric\",\"name\":{},", Text(metric.name()))?;
                 write!(f, "\"core\":{core},\"peer\":{peer},")?;
-                write!(f, "\"unit\":\"{}\",\"samples\":{},", unit_name(metric.unit), metric.samples)?;
+                write!(
+                    f,
+                    "\"unit\":\"{}\",\"samples\":{},",
+                    unit_name(metric.unit),
+                    metric.samples
+                )?;
                 let Metric { min, median, p99, max, .. } = metric;
                 write!(f, "\"min\":{min},\"median\":{median},\"p99\":{p99},\"max\":{max}}}")
             }
@@ -129,7 +134,8 @@ mod tests {
 
     #[test]
     fn lines_are_as_published() {
-        let boot = Event::Boot { version: "0.1.0", cores: 4, tsc_hz: 7, entry_to_ring3_ticks: None };
+        let boot =
+            Event::Boot { version: "0.1.0", cores: 4, tsc_hz: 7, entry_to_ring3_ticks: None };
         assert_eq!(
             boot.to_string(),
             r#"{"event":"boot","version":"0.1.0","cores":4,"tsc_hz":7,"entry_to_ring3_ticks":null}"#
@@ -147,10 +153,7 @@ mod tests {
             failed.to_string(),
             r#"{"event":"test","name":"a","result":"failed","detail":"x"}"#
         );
-        assert_eq!(
-            Event::Done { success: true }.to_string(),
-            r#"{"event":"done","success":true}"#
-        );
+        assert_eq!(Event::Done { success: true }.to_string(), r#"{"event":"done","success":true}"#);
     }
 
     #[test]

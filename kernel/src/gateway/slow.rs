@@ -155,7 +155,8 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             let arguments = spawn_arguments(thread, r.rsi)?;
             let request = spawn::Request::from_ring3(thread, &arguments)?;
             let child = spawn::start(&image, request).await?;
-            let given = give(thread, Capability::new(Object::Process(child.clone()), Rights::all()));
+            let given =
+                give(thread, Capability::new(Object::Process(child.clone()), Rights::all()));
             if given.is_err() {
                 // Nobody could ever wait for it or kill it.
                 child.end(ExitStatus::Killed);
