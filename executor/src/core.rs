@@ -167,14 +167,15 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// Runs the core's tasks until `future` is ready. `future` is polled here and never moves.
+    /// Runs the core's tasks until `future` is ready. `future` is polled here and never moves. The
+    /// core counts as up meanwhile; its other tasks wait until it runs again.
     ///
     /// # Panics
     ///
     /// If this is not the core itself, or it is in a poll.
     pub fn block_on<F: Future>(&'static self, future: F) -> F::Output {
         assert!(!self.local().in_turn.get(), "a poll cannot run the core it runs on");
-        self.bring_up();
+        let was_online = self.shared.online.swap(true, Ordering::AcqRel);
         let mut future = pin!(future);
         let woken = Rc::new(Cell::new(true));
         // A task whose only work is to say that `future` was woken.
@@ -189,6 +190,7 @@ impl<P: Platform> Core<P> {
             if woken.replace(false)
                 && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
             {
+                self.shared.online.store(was_online, Ordering::Release);
                 return output;
             }
             if !self.turn() {
@@ -197,7 +199,8 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// Says that this core runs: new tasks may be placed here. `run` and `block_on` do so too.
+    /// Says that this core runs: new tasks may be placed here. `run` does so too, and `block_on` for
+    /// as long as it lasts.
     pub fn bring_up(&self) {
         self.shared.online.store(true, Ordering::Release);
     }

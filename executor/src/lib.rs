@@ -13,7 +13,28 @@
 //! included. On the task's own core it is a few plain stores; from elsewhere it is one push on the
 //! core's inbox, and a kick if the core does not run.
 //!
-//! No hardware is known here.
+//! No hardware is known here. A task, on the host's virtual clock:
+//!
+//! ```
+//! use executor::{Platform, Priority, host::{Virtual, block_on}, sleep, spawn, sync::mpsc};
+//!
+//! let got = block_on::<Virtual, _>(async {
+//!     let (sender, mut receiver) = mpsc::channel(4);
+//!     let task = spawn::<Virtual, _>("ticker", Priority::Normal, async move {
+//!         for n in 0..3 {
+//!             sleep::<Virtual>(Virtual::ticks_per_second()).await;
+//!             sender.send(n).await.expect("the receiver is there");
+//!         }
+//!     });
+//!     let mut got = Vec::new();
+//!     while let Some(n) = receiver.receive().await {
+//!         got.push(n);
+//!     }
+//!     task.await.expect("nobody cancels it");
+//!     got
+//! });
+//! assert_eq!(got, [0, 1, 2]);
+//! ```
 #![no_std]
 
 extern crate alloc;

@@ -88,28 +88,6 @@ fn cancelling_reaches_another_core() {
 }
 
 #[test]
-fn a_burst_spreads_over_the_cores() {
-    // Counts all online cores of the process, so other tests' cores take part.
-    let cores = start_cores::<Host>(2);
-    block_on::<Host, _>(async {
-        let gate = Arc::new(Semaphore::new(0));
-        let mut tasks = Vec::new();
-        let mut hit = std::collections::BTreeSet::new();
-        for _ in 0..200 {
-            let core = executor::least_loaded::<Host>();
-            hit.insert(core);
-            let gate = gate.clone();
-            tasks.push(on(core, || async move { drop(gate.acquire(1).await) }));
-        }
-        assert!(cores.iter().all(|core| hit.contains(core)), "{hit:?}");
-        gate.release(1);
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
-}
-
-#[test]
 fn statistics_of_another_core() {
     let core = start_cores::<Host>(1)[0];
     block_on::<Host, _>(async {
