@@ -69,6 +69,7 @@ pub fn measure(
     let prefix = options.filter.as_ref().map(|filter| format!("bench.filter={filter}"));
     let mut words = vec!["headless", "exit=qemu"];
     words.extend(prefix.as_deref());
+    words.extend(options.icount.then_some("icount"));
     let line = medium::command_line(options, &words);
     medium::write(&machine.dir.join(DISK), &parts.built, &parts.loader, &line)?;
     machine.announce(&parts.loader);

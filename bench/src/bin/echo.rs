@@ -7,7 +7,7 @@ use bench::abi::message::{CAPABILITIES_MAX, Info, Message, WORDS};
 use bench::abi::{Error, FOREVER, Handle, Rights, Syscall};
 use bench::echo::{DIE, ECHO, INWARD, MEETING, OUTWARD, QUIT, WHO};
 use bench::runtime::capability::Endpoint;
-use bench::runtime::syscall::{Received, exchange_words};
+use bench::runtime::syscall::{Received, echo_words, exchange_words};
 use bench::runtime::{Env, calls};
 
 bench::main!(main);
@@ -40,6 +40,7 @@ fn answer_messages(meeting: &Endpoint) -> Result<(), Error> {
     let mut words = [0; WORDS];
     let mut received = exchange_words(Syscall::Receive, endpoint.handle(), ECHO, &mut words);
     loop {
+        // What the benchmarks measure.
         if let Ok(message) = received
             && message.info == Info::new(ECHO, 0)
         {
@@ -61,21 +62,6 @@ fn answer_messages(meeting: &Endpoint) -> Result<(), Error> {
             Err(_) => Ok(exchange_words(Syscall::Receive, endpoint.handle(), ECHO, &mut words)?),
         };
     }
-}
-
-/// What the benchmarks measure: answers with nothing but the words, for as long as such messages
-/// come. A function of its own, so that the words stay in their registers.
-#[inline(never)]
-fn echo_words(endpoint: Handle, words: &mut [u64; WORDS]) -> Result<Received, Error> {
-    let mut here = *words;
-    let received = loop {
-        match exchange_words(Syscall::ReplyReceive, endpoint, ECHO, &mut here) {
-            Ok(message) if message.info == Info::new(ECHO, 0) => {}
-            other => break other,
-        }
-    };
-    *words = here;
-    received
 }
 
 /// Turns the words of a message into those of its answer.

@@ -167,6 +167,50 @@ pub fn exchange_words(
     Ok(Received { sender: Sender(sender), info: Info(info), r14, r15 })
 }
 
+/// [`Syscall::ReplyReceive`] again and again: answers with the words that came, under label 0, for
+/// as long as messages are nothing but words under label 0. Returns with the first that is not, its
+/// words in `words`. The barest server there can be: seven instructions around the call.
+#[cfg(target_os = "none")]
+#[inline(never)]
+pub fn echo_words(endpoint: Handle, words: &mut [u64; WORDS]) -> Result<Received, Error> {
+    let (rax, sender, info, r14, r15): (u64, u64, u64, u64, u64);
+    let [w0, w1, w2, w3, w4, w5] = words;
+    // SAFETY: as in `exchange_words`; the stack pointer is put back.
+    unsafe {
+        core::arch::asm!(
+            "push rdi",
+            "2:",
+            "mov eax, {call}",
+            "mov rdi, [rsp]",
+            "xor esi, esi",
+            "syscall",
+            "mov rcx, rax",
+            "or rcx, rsi",
+            "jz 2b",
+            "pop rcx",
+            call = const Syscall::ReplyReceive as u32,
+            out("rax") rax,
+            inlateout("rdi") u64::from(endpoint.0) => sender,
+            lateout("rsi") info,
+            inlateout("rdx") *w0,
+            inlateout("r10") *w1,
+            inlateout("r8") *w2,
+            inlateout("r9") *w3,
+            inlateout("r12") *w4,
+            inlateout("r13") *w5,
+            lateout("rcx") _, lateout("r11") _, lateout("r14") r14, lateout("r15") r15,
+        );
+    }
+    crate::abi::decode(rax)?;
+    Ok(Received { sender: Sender(sender), info: Info(info), r14, r15 })
+}
+
+/// The host has no such kernel.
+#[cfg(not(target_os = "none"))]
+pub fn echo_words(_: Handle, _: &mut [u64; WORDS]) -> Result<Received, Error> {
+    Err(Error::NotSupported)
+}
+
 /// The host has no such kernel.
 #[cfg(not(target_os = "none"))]
 pub fn message_out(_: Syscall, _: Handle, _: &Message) -> Result<(), Error> {
