@@ -131,14 +131,13 @@ fn step_aside(me: ThreadRef, rax: u64, rdx: u64) -> ! {
     leave()
 }
 
-/// Goes on as `thread`, whose registers hold what it waited for, unless a task is ready.
+/// Goes on as `thread`, whose registers hold what it waited for (and SysLog its response), unless a task is ready.
 #[inline(always)]
 pub fn switch_to(here: &Here, thread: ThreadRef) -> ! {
     if here.executor.attention() {
         thread.make_ready();
         leave()
     }
-    log_response(here, thread);
     thread.set_state(State::Running);
     // SAFETY: the thread is alive (its reference's promise), at home on this core, and its registers come from a
     // system call or were checked at its start. Its process's tables live as long as it. We are in a

@@ -8,7 +8,7 @@
 
 use super::endpoint::{self, Endpoint, owe};
 use super::lay;
-use crate::gateway::{file, finish, hand_to_task, switch_to};
+use crate::gateway::{file, finish, hand_to_task, log_response, switch_to};
 use crate::logs::syslog::{PENDING, Record};
 use crate::platform::{self, Here};
 use crate::process::thread::{State, ThreadRef};
@@ -186,6 +186,7 @@ fn receive_next(
     here.syslog.commit(record, PENDING);
     me.set_state(State::Receiving);
     if endpoint.accept(me) {
+        log_response(here, me);
         switch_to(here, me)
     }
     crate::gateway::leave()

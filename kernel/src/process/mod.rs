@@ -104,6 +104,7 @@ impl Process {
             }
             threads.live.push(thread.clone());
         }
+        self.space.join(core.0);
         self.cores.fetch_or(1 << core.0, AcqRel);
         let its_own = thread.clone();
         executor::spawn_on::<Pollux, _, _>(core, "thread", Priority::Normal, move || live(its_own))

@@ -86,6 +86,13 @@ impl Space {
         self.tables.lock().clone().ok_or(Error::BadAddress)
     }
 
+    /// Lets `core` run threads of the process.
+    pub fn join(&self, core: u16) {
+        if let Ok(tables) = self.tables() {
+            tables.join(core);
+        }
+    }
+
     /// Makes this core's user half this process's. The caller is one of its threads' tasks and doesn't await
     /// before it is done with the memory.
     pub fn activate(&self) {

@@ -86,12 +86,19 @@ pub unsafe fn write_root(value: u64) {
     unsafe { asm!("mov cr3, {}", in(reg) value, options(nostack, preserves_flags)) };
 }
 
-/// The root in CR3.
-#[inline]
-pub fn root() -> FrameNumber {
+/// CR3 as it is: the root's address, and a PCID if those are on.
+#[inline(always)]
+pub(super) fn root_word() -> u64 {
     let value: u64;
     // SAFETY: reading CR3 in ring 0 has no effect.
     unsafe { asm!("mov {}, cr3", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// The root in CR3.
+#[inline]
+pub fn root() -> FrameNumber {
+    let value = root_word();
     FrameNumber::containing(PhysAddr(value & 0x000f_ffff_ffff_f000))
 }
 

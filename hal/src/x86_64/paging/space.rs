@@ -243,6 +243,33 @@ impl AddressSpace {
         unsafe { control::write_root(word) };
     }
 
+    /// Lets `core` take this space with [`enter`](Self::enter). Before the first thread of the process goes there.
+    pub fn join(&self, core: u16) {
+        if self.pcid == 0 {
+            self.cores.fetch_or(1 << core, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes this the current space of this core, which has [joined](Self::join), unless it is: the short way for the
+    /// switch between threads.
+    ///
+    /// # Safety
+    /// As [`activate`](Self::activate).
+    #[inline(always)]
+    pub unsafe fn enter(&self) {
+        if self.pcid == 0 {
+            // Without PCIDs a core that has joined stays in the set, and the word is always the same.
+            let word = self.root.start().0;
+            if control::root_word() != word {
+                // SAFETY: the upper half is the kernel's, so the kernel goes on undisturbed.
+                unsafe { control::write_root(word) };
+            }
+        } else if !self.is_active() {
+            // SAFETY: the caller's promise.
+            unsafe { self.activate() };
+        }
+    }
+
     /// Whether this core is in this space.
     pub fn is_active(&self) -> bool {
         control::root() == self.root

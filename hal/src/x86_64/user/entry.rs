@@ -173,10 +173,7 @@ unsafe fn load(thread: *mut UserThread) {
             }
             cpu.user.loaded.store(thread, Relaxed);
         }
-        let space = &*(*thread).space;
-        if !space.is_active() {
-            space.activate();
-        }
+        (*(*thread).space).enter();
         cpu.current.store(thread.cast(), Relaxed);
         cpu.user.save_top.store(thread as u64 + SAVE_TOP as u64, Relaxed);
     }
