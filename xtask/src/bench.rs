@@ -134,7 +134,7 @@ fn on_host(workspace: &Workspace, options: &Options) -> Result<Vec<Metric>> {
     let records = workspace.target("bench")?.join("host.jsonl");
     let _ = fs::remove_file(&records);
     let mut command = Command::new("cargo");
-    command.args(["bench", "--package", "executor", "--target-dir"]);
+    command.args(["bench", "--package", "executor", "--bench", "wake", "--target-dir"]);
     command.arg(workspace.target("host")?).args(["--", "--json"]).arg(&records);
     command.current_dir(workspace.root());
     process::run_checked("cargo bench", &mut command, HOST_LIMIT)?;

@@ -79,6 +79,11 @@ pub enum Missing {
 }
 
 impl Toolchain {
+    /// Whether `cargo` as it is on `PATH` builds the target, without more ado.
+    pub fn is_plain(&self) -> bool {
+        self.rustc.is_none() && !self.build_std
+    }
+
     /// `cargo build --release --target …` with everything in place but what to build.
     pub fn cargo_build(&self, workspace: &Workspace, target: Target) -> Result<Command> {
         let mut command = Command::new(&self.cargo);
