@@ -123,6 +123,13 @@ pub fn memory() -> Grid {
     grid
 }
 
+/// Frames in use, without those of the heap, which keeps what it once took.
+pub fn frames_in_use() -> u64 {
+    let frames = frames::statistics();
+    let heap = (heap::statistics().claimed_bytes as u64).div_ceil(hal::memory::FRAME_SIZE as u64);
+    (frames.total - frames.free()).saturating_sub(heap)
+}
+
 /// The last records of a core's SysLog.
 pub fn syslog(core: CoreId, most: u64) -> Grid {
     let headings =

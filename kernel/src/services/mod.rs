@@ -14,10 +14,12 @@ pub mod wake;
 
 use crate::platform::{self, Pollux};
 use crate::{checks, clock};
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use executor::Instant;
 use hal::x86_64::time;
-use kernel_text::options::{Options, Task, Then};
+use kernel_text::options::{Options, Samples, Task, Then};
 use kernel_text::quantity::{Bytes, Nanoseconds};
 use leave::{Outcome, leave};
 use program::Program;
@@ -60,7 +62,7 @@ pub async fn init() {
             Outcome::of(&result)
         }
         Task::Test(filter) => checks::run(filter, options.exit).await,
-        Task::Attack => run_program(ATTACK_SUITE, &[]).await,
+        Task::Attack => attack(&options).await,
         Task::Run { name, arguments } => run_program(name, arguments).await,
     };
     if options.then == Then::Leave {
@@ -100,6 +102,28 @@ async fn run_program(name: &str, arguments: &[String]) -> Outcome {
     let status = started.ended().await;
     console::say(format_args!("program `{name}` {}", listings::how_it_ended(status)));
     if status == ExitStatus::Exited(0) { Outcome::Success } else { Outcome::Failure }
+}
+
+/// Runs the attack suite and counts the frames before and after: none may be lost.
+async fn attack(options: &Options) -> Outcome {
+    let mut arguments = Vec::new();
+    if options.samples == Samples::Quick {
+        arguments.push(String::from("quick"));
+    }
+    if !options.filter.is_empty() {
+        arguments.push(format!("filter={}", options.filter));
+    }
+    let before = listings::frames_in_use();
+    let outcome = run_program(ATTACK_SUITE, &arguments).await;
+    // What is freed lazily gets the time for it.
+    executor::sleep::<Pollux>(clock::frequency() / 5).await;
+    let after = listings::frames_in_use();
+    console::say(format_args!("frames in use, without the heap: {before} before, {after} after"));
+    if after > before {
+        log::error!("{} frames were lost", after - before);
+        return Outcome::Failure;
+    }
+    outcome
 }
 
 fn welcome() {

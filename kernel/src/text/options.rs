@@ -7,7 +7,7 @@
 //! bench.filter=PREFIX     figures whose names begin so
 //! icount                  ticks count instructions (QEMU's -icount shift=2)
 //! test[=FILTER]           run the in-kernel tests whose names contain FILTER, leave
-//! attack                  run the ring-3 attack suite, leave
+//! attack                  run the ring-3 attack suite, leave (bench.quick and bench.filter hold for it too)
 //! run=NAME run.args=a,b   run a program; then the shell, under headless leave by its status
 //! exit=qemu               leave through isa-debug-exit instead of power-off
 //! smp=N  log=LEVEL        at most N cores; how much is logged (read earlier in the boot)
