@@ -9,6 +9,7 @@
 //! | [`ipc`] | endpoints, notifications, messages between cores |
 //! | [`logs`] | SysLog |
 //! | [`services`] | console, benchmark, shell |
+//! | [`watch`] | cores that watch each other |
 //! | [`checks`] | tests that need a machine |
 //! | [`panic`] | the epitaph |
 #![no_std]
@@ -26,3 +27,4 @@ mod platform;
 mod process;
 mod services;
 mod start;
+mod watch;

@@ -88,6 +88,10 @@ unsafe impl Platform for Pollux {
         if cpu.in_interrupt() { None } else { Some(CoreId(cpu.core())) }
     }
 
+    fn interrupted() -> Option<CoreId> {
+        Some(CoreId(percpu::this().core()))
+    }
+
     #[inline(always)]
     fn now() -> Instant {
         Instant(clock::now())

@@ -11,7 +11,7 @@
 use crate::panic::{self, die};
 use crate::platform::{self, Pollux};
 use crate::process::{image, reclaim, run};
-use crate::{clock, ipc, services};
+use crate::{clock, ipc, services, watch};
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use executor::{CoreId, Priority};
@@ -98,7 +98,10 @@ static HOOKS: Hooks = Hooks {
     user_return: run::interrupted,
     user_fault: run::faulted,
     kernel_fixup: copy::fixup,
-    tlb_shootdown: paging::acknowledge,
+    tlb_shootdown: || {
+        paging::acknowledge();
+        watch::answer();
+    },
     fatal: panic::fatal,
 };
 
@@ -197,6 +200,7 @@ fn run_core() -> ! {
     here.executor.bring_up();
     interrupts::enable();
     ipc::mail::start(here.core);
+    watch::start(here.core);
     if here.core == CoreId(0) {
         reclaim::start();
     }
