@@ -25,7 +25,7 @@ use hal::x86_64::descriptors::{self, FaultStacks};
 use hal::x86_64::exceptions::{self, Hooks};
 use hal::x86_64::smp::{self, Startup};
 use hal::x86_64::user::copy;
-use hal::x86_64::{apic, cpu, interrupts, ioapic, paging, percpu, power, random, time};
+use hal::x86_64::{apic, cpu, interrupts, ioapic, paging, percpu, power, probe, random, time};
 
 /// Where the loader enters, on its stack, with interrupts off.
 #[unsafe(no_mangle)]
@@ -97,7 +97,7 @@ fn must<T, E: fmt::Display>(what: &str, result: Result<T, E>) -> T {
 static HOOKS: Hooks = Hooks {
     user_return: run::interrupted,
     user_fault: run::faulted,
-    kernel_fixup: copy::fixup,
+    kernel_fixup: |rip| copy::fixup(rip).or_else(|| probe::fixup(rip)),
     tlb_shootdown: || {
         paging::acknowledge();
         watch::answer();

@@ -31,6 +31,8 @@ pub mod port;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
+pub mod probe;
+#[cfg(target_os = "none")]
 pub mod random;
 pub mod s5;
 #[cfg(target_os = "none")]

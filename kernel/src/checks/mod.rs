@@ -4,6 +4,36 @@
 //! task on the boot core and gives `Err` with what it found. One that doesn't end is named and left
 //! behind; if it holds its core, a watchdog on another core names it and leaves.
 
+/// Names async functions as checks: `checks! { "clock", 20: monotonic, calibrated }`.
+macro_rules! checks {
+    ($room:literal, $limit_s:literal: $($check:ident),* $(,)?) => {
+        /// The checks of this room.
+        pub const CHECKS: &[$crate::checks::Check] = &[$($crate::checks::Check {
+            name: concat!($room, ".", stringify!($check)),
+            limit_s: $limit_s,
+            begin: || alloc::boxed::Box::pin($check()),
+        }),*];
+    };
+}
+
+/// Leaves the check with a finding unless `$holds`.
+macro_rules! ensure {
+    ($holds:expr, $($finding:tt)+) => {
+        if !$holds {
+            return Err(alloc::format!($($finding)+));
+        }
+    };
+}
+
+mod clocks;
+mod interrupts;
+mod memory;
+mod paging;
+mod processes;
+mod records;
+mod tasks;
+mod timers;
+
 use crate::clock;
 use crate::platform::{self, Pollux};
 use crate::services::leave::{self, Outcome};
@@ -34,29 +64,6 @@ pub struct Check {
     pub begin: fn() -> Pin<Box<dyn Future<Output = Finding>>>,
 }
 
-/// Names async functions as checks: `checks! { "clock", 20: monotonic, calibrated }`.
-macro_rules! checks {
-    ($room:literal, $limit_s:literal: $($check:ident),* $(,)?) => {
-        /// The checks of this room.
-        pub const CHECKS: &[$crate::checks::Check] = &[$($crate::checks::Check {
-            name: concat!($room, ".", stringify!($check)),
-            limit_s: $limit_s,
-            begin: || alloc::boxed::Box::pin($check()),
-        }),*];
-    };
-}
-
-/// Leaves the check with a finding unless `$holds`.
-macro_rules! ensure {
-    ($holds:expr, $($finding:tt)+) => {
-        if !$holds {
-            return Err(alloc::format!($($finding)+));
-        }
-    };
-}
-
-pub(crate) use {checks, ensure};
-
 /// Seconds a check that holds its core gets beyond its limit.
 const GRACE_S: u64 = 10;
 
@@ -65,7 +72,32 @@ static DUE: AtomicU64 = AtomicU64::new(0);
 static RUNNING: spin::Mutex<&str> = spin::Mutex::new("");
 
 /// All rooms.
-const ROOMS: &[&[Check]] = &[];
+const ROOMS: &[&[Check]] = &[
+    clocks::CHECKS,
+    tasks::CHECKS,
+    timers::CHECKS,
+    memory::CHECKS,
+    paging::CHECKS,
+    interrupts::CHECKS,
+    records::CHECKS,
+    processes::CHECKS,
+];
+
+/// All cores.
+fn cores() -> impl Iterator<Item = CoreId> + Clone {
+    (0..platform::core_count() as u16).map(CoreId)
+}
+
+/// Waits up to a second for `holds` to become true; whether it did.
+async fn soon(holds: impl Fn() -> bool) -> bool {
+    for _ in 0..1_000 {
+        if holds() {
+            return true;
+        }
+        executor::sleep::<Pollux>(clock::frequency() / 1_000).await;
+    }
+    holds()
+}
 
 /// Runs the checks whose names contain `filter`.
 pub async fn run(filter: &str, exit: Exit) -> Outcome {

@@ -51,7 +51,7 @@ pub enum PagingError {
 }
 
 /// Tables in frames, reached through the direct map.
-pub(super) struct FrameTables;
+pub(in crate::x86_64) struct FrameTables;
 
 impl TableFrames for FrameTables {
     fn allocate(&self) -> Option<FrameNumber> {
@@ -65,7 +65,7 @@ impl TableFrames for FrameTables {
 }
 
 /// The kernel's tables.
-pub(super) fn kernel_tables() -> Tables<'static, FrameTables> {
+pub(in crate::x86_64) fn kernel_tables() -> Tables<'static, FrameTables> {
     Tables::new(root(), &FrameTables)
 }
 

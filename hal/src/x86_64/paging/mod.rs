@@ -40,6 +40,9 @@ pub use self::{
     trampoline::TrampolineTables,
 };
 
+#[cfg(target_os = "none")]
+pub(super) use self::{kernel::kernel_tables, windows::unchanged};
+
 /// Takes the kernel's own tables on this core, unless they are in use already.
 #[cfg(target_os = "none")]
 #[inline]

@@ -214,6 +214,14 @@ impl<'a, F: TableFrames> Tables<'a, F> {
         }
     }
 
+    /// Visits everything under the upper half, likewise.
+    pub fn visit_upper_half(&self, mut visit: impl FnMut(Visited)) {
+        let root = self.frames.table(self.root);
+        for slot in &root[256..] {
+            self.visit(load(slot), 3, &mut visit);
+        }
+    }
+
     fn visit(&self, entry: Entry, level: usize, visit: &mut impl FnMut(Visited)) {
         if !entry.is_present() {
             return;
@@ -235,7 +243,7 @@ fn count_up(parent: Option<&AtomicU64>) {
     }
 }
 
-/// What [`Tables::visit_lower_half`] comes by.
+/// What [`Tables::visit_lower_half`] and its like come by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Visited {
     /// A page.

@@ -33,6 +33,12 @@ pub(super) fn init() -> Result<(), MapError> {
     RANGES.lock().give(pages).map_err(|_| MapError::OutOfFrames)
 }
 
+/// Runs `body` while the kernel's tables stay as they are.
+pub(in crate::x86_64) fn unchanged<R>(body: impl FnOnce() -> R) -> R {
+    let _change = CHANGE.lock();
+    body()
+}
+
 /// Takes `pages` pages of addresses and an unmapped one behind them.
 fn take(pages: u64) -> Result<Range<u64>, MapError> {
     RANGES.lock().take(pages + 1, 1).ok_or(MapError::OutOfFrames)

@@ -12,4 +12,4 @@ pub mod ratio;
 pub mod timer;
 
 #[cfg(target_os = "none")]
-pub use measure::{TimeError, init};
+pub use measure::{TimeError, by_pit, init};
