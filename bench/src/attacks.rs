@@ -197,3 +197,21 @@ pub const ATTACKS: &[Attack] = &[
     refused("fpu.threads_apart"),
     refused("fpu.processes_apart"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attack_has_a_group_and_a_name_of_its_own() {
+        for (place, attack) in ATTACKS.iter().enumerate() {
+            let (group, name) = attack.name.split_once('.').unwrap();
+            assert!(!group.is_empty() && !name.is_empty(), "{}", attack.name);
+            assert!(
+                ATTACKS[..place].iter().all(|other| other.name != attack.name),
+                "{}",
+                attack.name
+            );
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Runs every attack of `bench::attacks` as a process of its own, then random system calls, and
 //! after each asks a witness, started before all of them, whether it still answers.
 //!
-//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many),
+//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many), `seed=N` (the first seed),
 //! `rounds=N` (of all attacks, for long runs: the kernel must have as much memory after many as after one). One line is
 //! printed for each attack; the exit code says whether all ended as they had to.
 #![cfg_attr(target_os = "none", no_std)]
@@ -14,11 +14,13 @@ use alloc::format;
 use bench::abi::start::tag;
 use bench::abi::{Error, ExitStatus, Rights};
 use bench::arguments::wanted;
-use bench::attacks::{ATTACK_IMAGE, ATTACKS, Expected, PASSED, PROGRESS, PROGRESS_STEP, RANDOM};
+use bench::attacks::{
+    ACCOMPLICE, ATTACK_IMAGE, ATTACKS, Expected, PASSED, PROGRESS, PROGRESS_STEP, RANDOM,
+};
 use bench::echo::Echo;
 use bench::println;
 use bench::probe::{ECHO_IMAGE, NOOP_IMAGE};
-use bench::runtime::capability::{Image, Notification};
+use bench::runtime::capability::{Endpoint, Image, Notification};
 use bench::runtime::process::Command;
 use bench::runtime::{Env, ExitCode, calls};
 
@@ -158,15 +160,15 @@ impl Suite {
         self.witness.answers(words) == Ok(true)
     }
 
-    /// Random callers, one after the other, until together they have made enough calls.
+    /// Random callers, a pair after the other, until together they have made enough calls.
     fn random_calls(&mut self) {
-        let asked = self.env.value("random").and_then(|text| text.parse().ok());
+        let number = |key| self.env.value(key).and_then(|text| text.parse::<u64>().ok());
         let quick = if self.env.has("quick") { RANDOM_CALLS_QUICK } else { RANDOM_CALLS };
-        let wanted = asked.unwrap_or(quick);
-        let (mut made, mut processes, mut fruitless) = (0, 0u64, 0);
+        let wanted = number("random").unwrap_or(quick);
+        let first = number("seed").unwrap_or(1);
+        let (mut made, mut seed, mut fruitless) = (0, first, 0);
         while made < wanted {
-            processes += 1;
-            match self.random_caller(processes) {
+            match self.random_pair(seed) {
                 Ok(calls) if calls > 0 => {
                     made += calls;
                     fruitless = 0;
@@ -182,27 +184,34 @@ impl Suite {
                 }
             }
             if !self.witness_answers() {
-                println!("WRONG random: the witness no longer answers after seed {processes}");
+                println!("WRONG random: the witness no longer answers after seed {seed}");
                 self.wrong += 1;
                 return;
             }
-            if processes % 100 == 0 {
-                println!("{made} random calls by {processes} processes");
+            seed += 1;
+            if (seed - first).is_multiple_of(100) {
+                println!("{made} random calls by {} pairs of processes", seed - first);
             }
         }
-        println!("ok random: {made} calls by {processes} processes");
+        println!("ok random: {made} calls by {} pairs of processes", seed - first);
     }
 
-    /// One random caller, until it has ended or is stuck; at least how many calls it made.
-    fn random_caller(&self, seed: u64) -> Result<u64, Error> {
-        let progress = Notification::create()?;
-        let seed = format!("seed={seed}");
-        // Without the right to write: what it would print is no news.
-        let process = self
-            .command(RANDOM, Rights::DUPLICATE)?
-            .arg(&seed)
-            .give(PROGRESS, progress.duplicate(Rights::SEND | Rights::TRANSFER)?)
-            .spawn()?;
+    /// Two random callers that share an endpoint and a notification, until both have ended or are
+    /// stuck; at least how many calls they made.
+    fn random_pair(&self, seed: u64) -> Result<u64, Error> {
+        let (progress, shared) = (Notification::create()?, Endpoint::create()?);
+        let start = |seed: u64| {
+            let seed = format!("seed={seed}");
+            let rights = Rights::all();
+            // The console without the right to write: what they would print is no news.
+            self.command(RANDOM, Rights::DUPLICATE)?
+                .arg(&seed)
+                .give(PROGRESS, progress.duplicate(Rights::SEND | Rights::TRANSFER)?)
+                .give(ACCOMPLICE, shared.duplicate(rights)?)
+                .spawn()
+        };
+        let pair = [start(2 * seed)?, start(2 * seed + 1)?];
+        drop(shared);
         let (mut made, mut fruitless, mut limit) = (0, 0, FIRST_LOOKS);
         while fruitless < limit {
             match progress.wait_until(calls::clock()?.0 + LOOK_NS) {
@@ -211,7 +220,7 @@ impl Suite {
                     (fruitless, limit) = (0, STUCK_LOOKS);
                 }
                 Err(Error::TimedOut) => {
-                    if process.wait_until(0).is_ok() {
+                    if pair.iter().all(|process| process.wait_until(0).is_ok()) {
                         return Ok(made);
                     }
                     fruitless += 1;
@@ -219,7 +228,10 @@ impl Suite {
                 Err(error) => return Err(error),
             }
         }
-        process.kill()?;
-        process.wait().map(|_| made)
+        for process in &pair {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(made)
     }
 }

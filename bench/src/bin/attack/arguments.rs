@@ -73,12 +73,31 @@ fn every_call(checks: &mut Checks, env: &Env) {
             checks.refused((name, ptr), result, &[Error::BadAddress]);
         }
     }
+    misaligned(checks, env);
     // Memory that may be read only must not be written by the kernel either.
     let constant = c"some constant text".as_ptr() as u64;
     let text = every_call as fn(&mut Checks, &Env) as usize as u64;
     for ptr in [constant, text] {
         let result = call(Syscall::Random as u64, &[ptr, 8]);
         checks.refused(("Random", ptr), result, &[Error::BadAddress]);
+    }
+}
+
+/// Structures at odd addresses are read like any other: what is refused is their content.
+fn misaligned(checks: &mut Checks, env: &Env) {
+    let Some(mapping) = checks.works("map", Mapping::new(PAGE)) else { return };
+    for odd in [1, 3, 7] {
+        let at = mapping.base().wrapping_add(odd);
+        let mut args = empty();
+        args.reserved = 1;
+        // SAFETY: the page is mapped read-write and larger; the write is an unaligned one.
+        unsafe { at.cast::<SpawnArgs>().write_unaligned(args) };
+        let image = handle(env, ATTACK_IMAGE);
+        let spawned = call(Syscall::ProcessSpawn as u64, &[image, at as u64]);
+        checks.refused(("ProcessSpawn at an odd address", odd), spawned, &[Error::InvalidArgument]);
+        let report = call(Syscall::Report as u64, &[handle(env, tag::REPORT), at as u64, 96]);
+        checks.refused(("Report at an odd address", odd), report, &[Error::InvalidArgument]);
+        checks.works("Random", call(Syscall::Random as u64, &[at as u64, 5]));
     }
 }
 
