@@ -177,6 +177,7 @@ pub const ATTACKS: &[Attack] = &[
     refused("message.bad_capabilities"),
     refused("message.full_receiver"),
     refused("message.forged_sender"),
+    refused("message.kill_storm"),
     // Exhaustion.
     refused("bomb.threads"),
     refused("bomb.processes"),

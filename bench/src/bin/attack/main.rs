@@ -18,6 +18,7 @@ mod random;
 mod ranges;
 mod raw;
 mod registers;
+mod storm;
 
 use bench::runtime::{Env, ExitCode};
 

@@ -29,7 +29,10 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
         "bad_capabilities" => bad_capabilities(&mut checks, env),
         "full_receiver" => full_receiver(&mut checks, env),
         "forged_sender" => forged_sender(&mut checks, env),
+        "kill_storm" => crate::storm::kill_storm(&mut checks, env),
         // Accomplices.
+        "serve_for_ever" => accomplice(&mut checks, env, crate::storm::serve_for_ever),
+        "call_for_ever" => accomplice(&mut checks, env, crate::storm::call_for_ever),
         "one_call" => accomplice(&mut checks, env, |endpoint| {
             endpoint.call(&Message::new(1, [7; WORDS])).map(|_| ())
         }),
@@ -77,9 +80,9 @@ fn accomplice(
 }
 
 /// Makes an endpoint and sends the right to call it to `meeting`.
-fn give_endpoint(meeting: &Endpoint) -> Result<Endpoint, Error> {
+pub fn give_endpoint(meeting: &Endpoint) -> Result<Endpoint, Error> {
     let endpoint = Endpoint::create()?;
-    let theirs = endpoint.duplicate(Rights::SEND | Rights::TRANSFER)?;
+    let theirs = endpoint.duplicate(Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER)?;
     meeting.send(&carrying(&[theirs.into_handle()]))?;
     Ok(endpoint)
 }

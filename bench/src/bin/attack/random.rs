@@ -21,9 +21,14 @@ const ARENA: usize = 4 * PAGE;
 const ENDING: u64 = 100;
 
 /// xorshift64*: small, seeded, and good enough to surprise a kernel.
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
+    /// From a seed; any will do.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn word(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -31,7 +36,8 @@ impl Chance {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
         (self.word() >> 16) % limit.max(1)
     }
 
@@ -76,7 +82,7 @@ pub fn run(name: &str, env: &mut Env) -> ExitCode {
 }
 
 fn attack(seed: u64, material: &Material) {
-    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut chance = Chance::seeded(seed);
     loop {
         let mut registers = Registers {
             rax: number(&mut chance),
