@@ -29,7 +29,7 @@ pub enum Mutation {
     Remove(&'static str),
     /// `limine.conf` itself reads like this.
     Configuration(&'static str),
-    /// One more module, this many MiB of it.
+    /// More modules, of this many MiB together.
     Ballast(usize),
 }
 
@@ -210,17 +210,14 @@ pub const BOOTS: &[Boot] = &[
         ]),
         ..PLAIN
     },
+    // What is left is less than half: the firmware's own memory has to be taken over to run here.
     Boot {
-        name: "memory.too-little-to-run",
+        name: "memory.tight",
         memory: 128,
         words: BENCH,
-        mutation: Mutation::Ballast(88),
-        expect: Expect::Says(&[
-            "out of memory",
-            "not enough memory",
-            "too little memory",
-            "out_of_resources",
-        ]),
+        needs: Needs::OwnLoader,
+        mutation: Mutation::Ballast(64),
+        limit: 400,
         ..PLAIN
     },
 ];
@@ -253,15 +250,24 @@ impl Mutation {
             }
             Self::Ballast(size) => {
                 let at = find(entries, "limine.conf")?;
-                let lines =
-                    "    module_path: boot():/pollux/ballast\n    module_cmdline: ballast\n";
-                entries[at].contents.extend_from_slice(lines.as_bytes());
-                entries.push(Entry::new("pollux/ballast", vec![0x5a; size << 20]));
+                // In pieces, so that scattered memory fills up too.
+                for piece in 0..size / PIECE {
+                    let lines = format!(
+                        "    module_path: boot():/pollux/ballast{piece}\n    \
+                         module_cmdline: ballast{piece}\n"
+                    );
+                    entries[at].contents.extend_from_slice(lines.as_bytes());
+                    let path = format!("pollux/ballast{piece}");
+                    entries.push(Entry::new(path, vec![0x5a; PIECE << 20]));
+                }
             }
         }
         Ok(())
     }
 }
+
+/// Size of one module of ballast, in MiB.
+const PIECE: usize = 2;
 
 /// The same noise every time (xorshift).
 fn noise(length: usize) -> Vec<u8> {
@@ -333,8 +339,8 @@ mod tests {
         assert_eq!(mutated(Mutation::Cut("pollux/a")).unwrap()[1].contents, b"ab");
         assert_eq!(mutated(Mutation::Corrupt("pollux/a")).unwrap()[1].contents.len(), 4096);
         assert_eq!(mutated(Mutation::Remove("pollux/a")).unwrap().len(), 1);
-        let heavy = mutated(Mutation::Ballast(1)).unwrap();
-        assert_eq!(heavy[2].contents.len(), 1 << 20);
+        let heavy = mutated(Mutation::Ballast(4)).unwrap();
+        assert_eq!((heavy.len(), heavy[3].contents.len()), (4, 2 << 20));
         assert!(String::from_utf8_lossy(&heavy[0].contents).contains("pollux/ballast"));
         assert!(mutated(Mutation::Remove("pollux/b")).is_err());
     }
