@@ -24,6 +24,7 @@ pub mod interrupt;
 pub mod lock;
 pub mod memory;
 pub mod mmio;
+pub mod pci;
 pub mod x86_64;
 
 mod machine;

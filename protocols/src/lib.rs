@@ -7,5 +7,10 @@
 
 pub mod abi;
 pub mod events;
+mod fields;
+pub mod gpt;
 pub mod image;
 pub mod line_editor;
+pub mod nvme;
+pub mod pci;
+pub mod results;
