@@ -60,9 +60,9 @@ pub async fn run(shell: &Shell, line: &str) {
         ("mem", []) => console::say_all(listings::memory().lines()),
         ("log", []) => console::say_all(recent::last(LOG_SHOWN)),
         ("log", [level]) => set_level(level),
-        ("syslog", []) => console::say_all(listings::syslog(CoreId(0), SYSLOG_SHOWN).lines()),
+        ("syslog", []) => syslog(CoreId(0)),
         ("syslog", [core]) => match core_named(core) {
-            Some(core) => console::say_all(listings::syslog(core, SYSLOG_SHOWN).lines()),
+            Some(core) => syslog(core),
             None => no_core(core),
         },
         ("programs", []) => programs(),
@@ -108,6 +108,14 @@ fn core_named(text: &str) -> Option<CoreId> {
 
 fn no_core(text: &str) {
     console::say(format_args!("no core `{text}`: they are 0 to {}", platform::core_count() - 1));
+}
+
+fn syslog(core: CoreId) {
+    if platform::of(core).syslog.head() == 0 {
+        console::say(format_args!("no system calls on {core} yet; `cores` counts them"));
+    } else {
+        console::say_all(listings::syslog(core, SYSLOG_SHOWN).lines());
+    }
 }
 
 fn set_level(name: &str) {

@@ -41,9 +41,10 @@ impl Grid {
         self.rows.push(cells);
     }
 
-    /// The lines, without spaces at their ends.
+    /// The lines, without spaces at their ends. Headings that are all empty make none.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
-        self.rows.iter().map(|row| {
+        let empty = self.rows[0].iter().all(String::is_empty);
+        self.rows.iter().skip(usize::from(empty)).map(|row| {
             let mut line = String::new();
             for ((align, width), cell) in self.columns.iter().zip(row) {
                 if !line.is_empty() {
@@ -73,5 +74,8 @@ mod tests {
         grid.row(vec!["x".into(), "1,234".into()]);
         let lines: Vec<_> = grid.lines().collect();
         assert_eq!(lines, ["task    polls", "thread      7", "x       1,234"]);
+        let mut plain = Grid::new(&["<", ""]);
+        plain.row(vec!["free".into(), "7".into()]);
+        assert!(plain.lines().eq(["free  7"]));
     }
 }
