@@ -12,6 +12,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use executor::{CoreId, Instant};
+use hal::memory::VirtAddr;
+use hal::x86_64::cpu::{self, Features};
+use hal::x86_64::probe::{self, Touched};
 use hal::x86_64::time::clock::now;
 use protocols::abi::{Error, ExitStatus};
 
@@ -21,6 +24,7 @@ checks! { "processes", 60:
     are_killed_wherever_they_are,
     die_of_their_faults_alone,
     need_a_good_image,
+    keep_their_memory_from_stray_kernel_code,
 }
 
 /// Starts a boot module.
@@ -134,5 +138,25 @@ async fn need_a_good_image() -> Finding {
     }
     let after = settled_free().await;
     ensure!(after == before, "{before} frames were free, now {after}");
+    Ok(())
+}
+
+/// With a program's tables loaded, its memory still faults under the kernel's hands, except inside the
+/// copies that are meant (SMAP).
+async fn keep_their_memory_from_stray_kernel_code() -> Finding {
+    if !cpu::features().has(Features::SMAP) {
+        log::info!("no SMAP: nothing keeps the kernel from following a program's pointer");
+        return Ok(());
+    }
+    let image = protocols::image::Image::parse(image::find("attack").ok_or("no `attack`")?.file);
+    let entry = image.map_err(|error| alloc::format!("{error}"))?.entry;
+    let process = run("attack", &["endless.loop"], CoreId(0)).await?;
+    executor::sleep::<Pollux>(frequency() / 100).await;
+    // No await from here to the touch: the tables stay.
+    process.space.activate();
+    let touched = probe::read(VirtAddr(entry));
+    process.end(ExitStatus::Killed);
+    end_of(&process).await?;
+    ensure!(touched == Touched::Fault, "kernel code read a program's memory at {entry:#x}");
     Ok(())
 }

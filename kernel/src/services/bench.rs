@@ -78,7 +78,9 @@ pub async fn run(plan: &Plan) -> Result<(), BenchError> {
         Ticks::Instructions => Scale::Instructions,
     };
     console::say("");
-    console::say_all(table::lines(&figures, platform::core_count(), scale));
+    for line in table::lines(&figures, platform::core_count(), scale) {
+        console::say_in(line.style, &line.text);
+    }
     measured?;
     if figures.is_empty() { Err(BenchError::NoFigures) } else { Ok(()) }
 }

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use core::fmt::Display;
 use hal::console::Ink;
 use kernel_text::shown::Lines;
+use kernel_text::table::Style;
 
 pub use kernel_text::shown::Shown;
 
@@ -54,6 +55,16 @@ fn show(name: &str, line: &str) {
 pub fn say(line: impl Display) {
     hal::console::print_line(format_args!("{line}"));
     super::shell::disturbed();
+}
+
+/// Shows a line in a style, where there are colours: on the screen.
+pub fn say_in(style: Style, line: &str) {
+    let ink = match style {
+        Style::Heading => Ink::Bright,
+        Style::Text => Ink::Plain,
+        Style::Rule => Ink::Faint,
+    };
+    hal::console::print_in(ink, format_args!("{line}\n"));
 }
 
 /// Shows lines that belong together.

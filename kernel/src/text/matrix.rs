@@ -1,6 +1,6 @@
 //! Figures of pairs of cores as matrices: from the core of the row to the core of the column.
 
-use crate::table::{Cost, Scale, WIDTH};
+use crate::table::{Cost, Line, Scale, Style, WIDTH};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,6 +9,8 @@ use protocols::abi::metric::Metric;
 /// Columns of a row's label, and of a cell.
 const LABEL: usize = 5;
 const CELL: usize = 9;
+/// Lines of a block that are headings: its name, its columns.
+const HEADINGS: usize = 2;
 /// Between two matrices that stand side by side.
 const GAP: usize = 4;
 
@@ -44,7 +46,7 @@ pub fn blocks(metrics: &[Metric], name: &str, scale: Scale) -> Vec<Vec<String>> 
 }
 
 /// Adds blocks of lines, side by side where they fit.
-pub fn beside(lines: &mut Vec<String>, blocks: Vec<Vec<String>>) {
+pub fn beside(lines: &mut Vec<Line>, blocks: Vec<Vec<String>>) {
     let mut row: Vec<Vec<String>> = Vec::new();
     let mut used = 0;
     for block in blocks {
@@ -64,7 +66,7 @@ fn width(block: &[String]) -> usize {
 }
 
 /// Writes blocks next to each other.
-fn put(lines: &mut Vec<String>, blocks: Vec<Vec<String>>) {
+fn put(lines: &mut Vec<Line>, blocks: Vec<Vec<String>>) {
     let height = blocks.iter().map(Vec::len).max().unwrap_or(0);
     for at in 0..height {
         let mut line = String::new();
@@ -76,6 +78,7 @@ fn put(lines: &mut Vec<String>, blocks: Vec<Vec<String>>) {
             start += width(block) + GAP;
         }
         line.truncate(line.trim_end().len());
-        lines.push(line);
+        let style = if at < HEADINGS { Style::Heading } else { Style::Text };
+        lines.push(Line::new(style, line));
     }
 }

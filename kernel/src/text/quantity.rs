@@ -109,6 +109,16 @@ impl Display for Count {
     }
 }
 
+/// Tenths: `75.5`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tenths(pub u64);
+
+impl Display for Tenths {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        padded(f, format_args!("{}.{}", self.0 / 10, self.0 % 10))
+    }
+}
+
 /// Bytes in powers of 1,024: `4 KiB`, `496 MiB`, `1.5 GiB`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
