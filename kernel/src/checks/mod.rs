@@ -35,6 +35,7 @@ mod tasks;
 mod timers;
 
 use crate::clock;
+use crate::logs::recent;
 use crate::platform::{self, Pollux};
 use crate::services::leave::{self, Outcome};
 use crate::services::{console, report};
@@ -105,20 +106,27 @@ pub async fn run(filter: &str, exit: Exit) -> Outcome {
     let (mut passed, mut failed) = (0, 0);
     for check in ROOMS.iter().copied().flatten().filter(|check| check.name.contains(filter)) {
         console::raw(&format!("test {} ... ", check.name));
+        let lines = recent::count();
         let start = now();
         let finding = limited(check).await;
         let took = Nanoseconds(ticks_to_ns(now().saturating_sub(start)));
         let failure = finding.err();
         report::emit(&Event::Test { name: check.name, failure: failure.as_deref() });
-        match failure {
+        let verdict = match failure {
             None => {
                 passed += 1;
-                console::raw(&format!("ok ({took})\n"));
+                format!("ok ({took})")
             }
             Some(failure) => {
                 failed += 1;
-                console::raw(&format!("FAILED: {failure} ({took})\n"));
+                format!("FAILED: {failure} ({took})")
             }
+        };
+        if recent::count() == lines {
+            console::raw(&format!("{verdict}\n"));
+        } else {
+            // The log has come between.
+            console::say(format_args!("test {} ... {verdict}", check.name));
         }
     }
     if passed + failed == 0 {

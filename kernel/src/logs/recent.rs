@@ -35,6 +35,11 @@ pub fn keep(pieces: &[(Ink, &str)]) {
     }
 }
 
+/// How many lines have ever been kept.
+pub fn count() -> usize {
+    RING.lock().count
+}
+
 /// The last `most` lines, oldest first.
 pub fn last(most: usize) -> Vec<String> {
     let ring = RING.lock();
