@@ -24,6 +24,10 @@ pub mod input;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
+pub mod nvme;
+#[cfg(not(loom))]
+pub mod partition;
+#[cfg(not(loom))]
 pub mod reaper;
 #[cfg(not(loom))]
 pub mod registry;

@@ -1,0 +1,138 @@
+//! Partitions of a disk in memory.
+
+use core::cell::RefCell;
+use std::vec;
+use std::vec::Vec;
+
+use futures_util::FutureExt;
+use hal::sim::SimMachine;
+use proptest::prelude::*;
+use protocols::gpt::crc32;
+
+use super::*;
+use crate::storage::Writable;
+
+const BLOCK: usize = 512;
+const BLOCKS: u64 = 200;
+const KIND: Guid = Guid([9; 16]);
+
+struct Memory {
+    info: StorageInfo,
+    bytes: RefCell<Vec<u8>>,
+}
+
+impl StorageDevice for Memory {
+    fn info(&self) -> &StorageInfo {
+        &self.info
+    }
+
+    async fn read(&self, lba: Lba, mut buf: DmaBuf) -> Completion {
+        if let Err(error) = self.info.blocks_of(lba, buf.len()) {
+            return Completion::refused(error, buf);
+        }
+        let start = lba.0 as usize * BLOCK;
+        let length = buf.len();
+        buf.copy_from_slice(&self.bytes.borrow()[start..start + length]);
+        Completion { result: Ok(()), buf: Some(buf) }
+    }
+
+    async fn write(&self, lba: Lba, buf: DmaBuf) -> Completion {
+        if let Err(error) = self.info.blocks_of(lba, buf.len()) {
+            return Completion::refused(error, buf);
+        }
+        let start = lba.0 as usize * BLOCK;
+        self.bytes.borrow_mut()[start..start + buf.len()].copy_from_slice(&buf);
+        Completion { result: Ok(()), buf: Some(buf) }
+    }
+
+    async fn flush(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// A disk with these partitions, in both tables.
+fn disk(partitions: &[(Guid, u64, u64)]) -> Memory {
+    let mut bytes = vec![0; BLOCK * BLOCKS as usize];
+    let mut entries = vec![0; 8 * 128];
+    for (entry, (kind, first, last)) in entries.chunks_mut(128).zip(partitions) {
+        entry[..16].copy_from_slice(&kind.0);
+        entry[32..40].copy_from_slice(&first.to_le_bytes());
+        entry[40..48].copy_from_slice(&last.to_le_bytes());
+    }
+    for (lba, entries_lba) in [(1, 2), (BLOCKS - 1, BLOCKS - 3)] {
+        let mut header = [0u8; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[10] = 1;
+        header[12] = 92;
+        for (at, value) in [(24, lba), (40, 10), (48, BLOCKS - 10), (72, entries_lba)] {
+            header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        header[80] = 8;
+        header[84] = 128;
+        header[88..].copy_from_slice(&crc32(&entries).to_le_bytes());
+        let sum = crc32(&header);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
+        bytes[lba as usize * BLOCK..][..92].copy_from_slice(&header);
+        bytes[entries_lba as usize * BLOCK..][..entries.len()].copy_from_slice(&entries);
+    }
+    let info = StorageInfo {
+        block_size: BLOCK as u32,
+        blocks: BLOCKS,
+        max_transfer_bytes: 4096,
+        depth: 1,
+        writable: Writable::Yes,
+    };
+    Memory { info, bytes: RefCell::new(bytes) }
+}
+
+fn find_now<'a>(disk: &'a Memory) -> Result<Partition<'a, Memory>, PartitionError> {
+    let machine = SimMachine::new();
+    find(disk, &machine.dma(), KIND).now_or_never().expect("memory does not wait")
+}
+
+#[test]
+fn the_one_partition_is_found_by_either_table() {
+    let disk = disk(&[(Guid([1; 16]), 10, 19), (KIND, 20, 29)]);
+    assert_eq!(find_now(&disk).map(|found| found.info.blocks).ok(), Some(10));
+    disk.bytes.borrow_mut()[BLOCK + 60] ^= 1;
+    assert_eq!(find_now(&disk).map(|found| found.first).ok(), Some(Lba(20)));
+    disk.bytes.borrow_mut()[(BLOCKS as usize - 3) * BLOCK] ^= 1;
+    assert_eq!(find_now(&disk).err(), Some(PartitionError::Table(GptError::Checksum)));
+    disk.bytes.borrow_mut()[..].fill(0);
+    assert_eq!(find_now(&disk).err(), Some(PartitionError::Table(GptError::Absent)));
+}
+
+#[test]
+fn none_and_several() {
+    assert_eq!(find_now(&disk(&[])).err(), Some(PartitionError::Absent));
+    let both = disk(&[(KIND, 20, 29), (KIND, 30, 39)]);
+    assert_eq!(find_now(&both).err(), Some(PartitionError::Ambiguous));
+    let outside = disk(&[(KIND, 20, 5000)]);
+    assert_eq!(find_now(&outside).err(), Some(PartitionError::Absent));
+}
+
+proptest! {
+    /// Whatever is written, not a byte outside of the partition changes.
+    #[test]
+    fn nothing_leaves_the_partition(
+        lba in prop_oneof![0u64..20, any::<u64>()],
+        blocks in 1usize..9,
+    ) {
+        let disk = disk(&[(KIND, 20, 29)]);
+        let before = disk.bytes.borrow().clone();
+        let machine = SimMachine::new();
+        {
+            let partition = find_now(&disk).expect("there is one");
+            let mut buf = machine.dma().buffer(blocks * BLOCK).expect("memory");
+            buf.fill(0xab);
+            let done = partition.write(Lba(lba), buf).now_or_never().expect("at once");
+            let fits = lba.checked_add(blocks as u64).is_some_and(|end| end <= 10);
+            prop_assert_eq!(done.result.is_ok(), fits);
+            prop_assert!(done.buf.is_some());
+            partition.flush().now_or_never().expect("at once").expect("it works");
+        }
+        let after = disk.bytes.borrow();
+        let outside = |at: &usize| !(20 * BLOCK..30 * BLOCK).contains(at);
+        prop_assert!((0..before.len()).filter(outside).all(|at| before[at] == after[at]));
+    }
+}
