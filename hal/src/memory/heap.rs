@@ -200,6 +200,31 @@ unsafe impl Source for Frames {
     }
 }
 
+/// Whether `reserve` bytes are free in the heap, which grows for that if need be, to `most` bytes at most. For those who
+/// can still refuse a request: later, the allocator's own callers can't.
+pub fn has_reserve(reserve: usize, most: usize) -> bool {
+    let mut large = LARGE.lock();
+    loop {
+        let counters = large.counters();
+        if counters.claimed_bytes.saturating_sub(counters.allocated_bytes) >= reserve {
+            return true;
+        }
+        if counters.claimed_bytes.saturating_add(GROWTH) > most {
+            return false;
+        }
+        let Ok(run) = FrameRun::allocate((GROWTH / FRAME_SIZE) as u64, RunLimits::default()) else {
+            return false;
+        };
+        let start = run.virtual_address().as_mut_ptr::<u8>();
+        // SAFETY: the run is owned, mapped writable by the direct map, and forgotten below, so that
+        // it stays the heap's for good.
+        if unsafe { large.claim(start, run.size()) }.is_none() {
+            return false;
+        }
+        core::mem::forget(run);
+    }
+}
+
 /// How the heap is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct HeapStatistics {

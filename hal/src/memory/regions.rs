@@ -149,6 +149,12 @@ impl Regions {
         Ok(())
     }
 
+    /// Takes out of use what [`insert`](Self::insert) took into use last, whatever the limit: it makes as many ranges as
+    /// there were.
+    pub fn take_back(&mut self, range: Range) {
+        self.cut(range);
+    }
+
     /// Changes the protection of `range`; all of it must be in use.
     pub fn protect(&mut self, range: Range, protection: Protection) -> Result<(), Error> {
         self.check_change(range)?;

@@ -6,7 +6,7 @@ use crate::platform::{self, Pollux};
 use crate::process::object::{Capability, Object};
 use crate::process::run::Stay;
 use crate::process::thread::{Leave, Start, State, Thread};
-use crate::process::{End, spawn};
+use crate::process::{End, limits, reclaim, spawn};
 use crate::services::{console, report};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -137,21 +137,25 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             process.space.protect(r.rdi, r.rsi, protection(r.rdx)?).await?;
             done()
         }
-        Syscall::ThreadSpawn => thread_spawn(thread, r),
+        Syscall::ThreadSpawn => {
+            reclaim::keep_up().await;
+            thread_spawn(thread, r)
+        }
         Syscall::ThreadJoin => {
             let Object::Thread(other) = handles.object(handle, Rights::RECEIVE)? else {
                 return Err(Error::WrongKind);
             };
-            if Arc::ptr_eq(&other, thread) {
+            if Arc::ptr_eq(&other, &thread.ending) {
                 return Err(Error::InvalidArgument);
             }
-            let code = until(r.rsi, other.ended.wait()).await?;
+            let code = until(r.rsi, other.code.wait()).await?;
             value(u64::from(code as u32))
         }
         Syscall::ProcessSpawn => {
             let Object::Image(image) = handles.object(handle, Rights::CONTROL)? else {
                 return Err(Error::WrongKind);
             };
+            reclaim::keep_up().await;
             let arguments = spawn_arguments(thread, r.rsi)?;
             let request = spawn::Request::from_ring3(thread, &arguments)?;
             let child = spawn::start(&image, request).await?;
@@ -183,10 +187,14 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             done()
         }
         Syscall::EndpointCreate => {
+            reclaim::keep_up().await;
+            limits::room_for_object()?;
             let endpoint = Endpoint::new(thread.home);
             give(thread, Capability::new(Object::Endpoint(Arc::new(endpoint)), Rights::all()))
         }
         Syscall::NotificationCreate => {
+            reclaim::keep_up().await;
+            limits::room_for_object()?;
             let notification = Arc::new(Notification::new());
             give(thread, Capability::new(Object::Notification(notification), Rights::all()))
         }
@@ -203,6 +211,7 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             Ok((0, bits))
         }
         Syscall::CapabilityDuplicate => {
+            reclaim::keep_up().await;
             let rights = Rights::from_bits(r.rsi as u32).ok_or(Error::InvalidArgument)?;
             let second = handles.duplicate(handle, rights)?;
             give(thread, second)
@@ -223,7 +232,11 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
                 Ok(there) => value(u64::from(there.0)),
                 Err(back) => {
                     drop(handles.insert(back));
-                    Err(Error::LimitReached)
+                    Err(if other.handles.is_closed() {
+                        Error::PeerGone
+                    } else {
+                        Error::LimitReached
+                    })
                 }
             }
         }
@@ -327,7 +340,12 @@ fn thread_spawn(thread: &Arc<Thread>, r: &Registers) -> Answer {
     }
     let start = Start { entry, stack, argument, tls };
     let new = thread.process.spawn_thread(core, start)?;
-    give(thread, Capability::new(Object::Thread(new), Rights::all()))
+    let given = give(thread, Capability::new(Object::Thread(new.ending.clone()), Rights::all()));
+    if given.is_err() {
+        // The last slot went to another thread's call meanwhile. Who is told that it failed has no new thread.
+        new.death.set(());
+    }
+    given
 }
 
 /// The architecture's name of an exception vector (Intel SDM vol. 3 table 6-1).

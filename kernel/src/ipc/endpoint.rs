@@ -3,12 +3,12 @@
 
 use super::queue::Queue;
 use super::{lay, message_of, transfer};
-use crate::platform::{self, Pollux};
+use crate::platform;
 use crate::process::thread::{State, Thread, ThreadRef};
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering::*};
-use executor::{CoreId, Priority};
+use executor::CoreId;
 use protocols::abi::message::Info;
 use protocols::abi::{Error, encode};
 
@@ -51,16 +51,15 @@ impl Endpoint {
     /// One fewer; after the last one everybody who waits here, or comes later, is turned away.
     pub fn receive_right_gone(this: &Arc<Self>) {
         if this.receive_rights.fetch_sub(1, AcqRel) == 1 {
-            let endpoint = this.clone();
-            let end = move || async move {
-                endpoint.dead.set(true);
-                while let Some(thread) = endpoint.receivers.pop().or_else(|| endpoint.senders.pop())
-                {
-                    refuse(thread, Error::PeerGone);
-                }
-            };
-            executor::spawn_on::<Pollux, _, _>(this.home, "endpoint end", Priority::High, end)
-                .detach();
+            super::mail::post_end(this.clone());
+        }
+    }
+
+    /// Nobody can receive from it any more: turns everybody away. Home core only.
+    pub(super) fn end(&self) {
+        self.dead.set(true);
+        while let Some(thread) = self.receivers.pop().or_else(|| self.senders.pop()) {
+            refuse(thread, Error::PeerGone);
         }
     }
 

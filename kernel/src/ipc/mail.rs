@@ -1,5 +1,6 @@
 //! Mail between cores: a thread whose endpoint is at home elsewhere is posted there, linked through itself, and the
-//! core's mail task brings it to the endpoint. Posting neither locks nor allocates.
+//! core's mail task brings it to the endpoint. Posting neither locks nor allocates. The same task ends the endpoints
+//! that nobody can receive from any more: a process may leave a thousand of them.
 //!
 //! What the thread wants is its state: `Calling` or `Sending` with the message in its registers, or `Receiving`. From
 //! the moment it is posted the addressee owns it.
@@ -8,6 +9,7 @@ use super::Endpoint;
 use crate::platform::Pollux;
 use crate::process::thread::{State, Thread, ThreadRef};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicPtr, Ordering::*};
 use core::task::Poll;
@@ -18,11 +20,16 @@ use hal::x86_64::MAX_CORES;
 #[derive(Debug)]
 struct Mailbox {
     newest: AtomicPtr<Thread>,
+    ended: spin::Mutex<Vec<Arc<Endpoint>>>,
     carrier: AtomicWaker,
 }
 
 static MAILBOXES: [Mailbox; MAX_CORES] = [const {
-    Mailbox { newest: AtomicPtr::new(core::ptr::null_mut()), carrier: AtomicWaker::new() }
+    Mailbox {
+        newest: AtomicPtr::new(core::ptr::null_mut()),
+        ended: spin::Mutex::new(Vec::new()),
+        carrier: AtomicWaker::new(),
+    }
 }; MAX_CORES];
 
 /// Posts `thread` to `endpoint`'s home; `state` says what it wants. Called by its own task. The endpoint is kept until
@@ -45,6 +52,13 @@ pub fn post(thread: &Thread, endpoint: Arc<Endpoint>, state: State) {
     mailbox.carrier.wake();
 }
 
+/// Has `endpoint`'s home turn everybody away who waits there. Not from interrupt handlers.
+pub fn post_end(endpoint: Arc<Endpoint>) {
+    let mailbox = &MAILBOXES[usize::from(endpoint.home.0)];
+    mailbox.ended.lock().push(endpoint);
+    mailbox.carrier.wake();
+}
+
 /// Starts this core's mail task.
 pub fn start(core: CoreId) {
     executor::spawn::<Pollux, _>("mail", Priority::High, carry(core)).detach();
@@ -53,12 +67,18 @@ pub fn start(core: CoreId) {
 async fn carry(core: CoreId) -> ! {
     let mailbox = &MAILBOXES[usize::from(core.0)];
     loop {
-        let newest = poll_fn(|context| {
+        let (newest, ended) = poll_fn(|context| {
             mailbox.carrier.register(context.waker());
             let newest = mailbox.newest.swap(core::ptr::null_mut(), Acquire);
-            if newest.is_null() { Poll::Pending } else { Poll::Ready(newest) }
+            let ended = core::mem::take(&mut *mailbox.ended.lock());
+            if newest.is_null() && ended.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready((newest, ended))
+            }
         })
         .await;
+        ended.iter().for_each(|endpoint| endpoint.end());
         // The list is newest first; turn it round to be fair.
         let mut oldest: Option<ThreadRef> = None;
         let mut next = ThreadRef::from_mail(newest);

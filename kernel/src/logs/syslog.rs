@@ -103,6 +103,8 @@ impl SysLog {
 
     #[inline(always)]
     fn write(&self, event: Event, stamp: Sender, number: u64, values: [u64; 4]) -> &Record {
+        // Nothing of the new record may be seen before the head that disowns the old one (`read`). No instruction on x86.
+        core::sync::atomic::fence(Release);
         let slot = self.head.load(Relaxed) as usize % RECORDS;
         // SAFETY: `install` came before the first call (boot order) and gave RECORDS records that are never freed.
         let record = unsafe { &*self.records.load(Relaxed).add(slot) };

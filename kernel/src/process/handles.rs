@@ -39,6 +39,8 @@ struct Writer {
     free: alloc::vec::Vec<u16>,
     used_chunks: usize,
     live: usize,
+    /// The process has ended: nothing comes in any more, or it would stay for ever (its own process, say).
+    closed: bool,
 }
 
 const fn what(generation: u16, kind: u8, rights: u32) -> u64 {
@@ -54,6 +56,7 @@ impl HandleTable {
                 free: alloc::vec::Vec::new(),
                 used_chunks: 0,
                 live: 0,
+                closed: false,
             }),
         }
     }
@@ -110,9 +113,12 @@ impl HandleTable {
         Ok((kind, Rights::from_bits_truncate((found >> 32) as u32)))
     }
 
-    /// Puts a capability into a free slot. Full: it comes back.
+    /// Puts a capability into a free slot. Full, or closed: it comes back.
     pub fn insert(&self, capability: Capability) -> Result<Handle, Capability> {
         let mut writer = self.writer.lock();
+        if writer.closed {
+            return Err(capability);
+        }
         let index = match writer.free.pop() {
             Some(index) => index,
             None => {
@@ -211,15 +217,24 @@ impl HandleTable {
         self.writer.lock().live
     }
 
+    /// Whether the process has ended.
+    pub fn is_closed(&self) -> bool {
+        self.writer.lock().closed
+    }
+
     /// How many more it can take.
     pub fn room(&self) -> usize {
         let writer = self.writer.lock();
+        if writer.closed {
+            return 0;
+        }
         writer.free.len() + (CHUNKS - writer.used_chunks) * CHUNK
     }
 
-    /// Takes everything out, at the process's end.
+    /// Takes everything out and closes the table, at the process's end.
     pub fn drain(&self) -> alloc::vec::Vec<Capability> {
         let mut writer = self.writer.lock();
+        writer.closed = true;
         let slots = writer.used_chunks * CHUNK;
         let mut taken = alloc::vec::Vec::with_capacity(writer.live);
         for index in 0..slots as u16 {

@@ -7,6 +7,7 @@
 pub mod exit;
 pub mod handles;
 pub mod image;
+pub mod limits;
 pub mod object;
 pub mod reclaim;
 pub mod run;
@@ -26,12 +27,10 @@ use exit::Event;
 use futures_util::future::{Either, select};
 use hal::x86_64::user;
 use handles::HandleTable;
+use limits::{PROCESSES_MAX, THREADS_MAX};
 use protocols::abi::{Error, ExitStatus};
 use space::Space;
 use thread::{Start, Thread};
-
-/// Most threads of a process.
-pub const THREADS_MAX: usize = 64;
 
 /// A process.
 #[derive(Debug)]
@@ -70,8 +69,12 @@ pub fn live_count() -> u32 {
 impl Process {
     /// An empty process without threads.
     pub fn new(name: &str) -> Result<Arc<Self>, Error> {
+        limits::room_for_object()?;
         let space = Space::new()?;
-        LIVE.fetch_add(1, Relaxed);
+        if LIVE.fetch_add(1, Relaxed) >= PROCESSES_MAX {
+            LIVE.fetch_sub(1, Relaxed);
+            return Err(Error::LimitReached);
+        }
         Ok(Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             name: name.into(),
@@ -95,6 +98,7 @@ impl Process {
         core: CoreId,
         start: Start,
     ) -> Result<Arc<Thread>, Error> {
+        limits::room_for_object()?;
         let id = self.next_thread.fetch_add(1, Relaxed);
         let thread = Thread::new(self.clone(), id, core, start).ok_or(Error::OutOfMemory)?;
         {
@@ -127,10 +131,13 @@ impl Process {
         }
     }
 
-    /// Ends a process that never got a thread.
-    pub async fn abandon(&self) {
+    /// Ends a process that never got a thread. It does end, even if nobody waits for this.
+    pub async fn abandon(self: &Arc<Self>) {
         self.end(ExitStatus::Killed);
-        self.dissolve(ExitStatus::Killed).await;
+        let this = self.clone();
+        let dissolve = async move { this.dissolve(ExitStatus::Killed).await };
+        executor::spawn::<Pollux, _>("abandon", Priority::Normal, dissolve).detach();
+        self.ended.wait().await;
     }
 
     /// Takes a dead thread off the list; the last one returns everything.
@@ -189,5 +196,6 @@ async fn live(thread: Arc<Thread>) {
         End::Process(_) => -1,
     };
     thread.process.thread_ended(&thread, code).await;
-    thread.ended.set(code);
+    thread.ending.code.set(code);
+    reclaim::defer_thread(thread);
 }

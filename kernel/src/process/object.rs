@@ -4,7 +4,7 @@
 //! capability that can receive from it: it then turns its callers away. The two are counted apart.
 
 use super::image::Image;
-use super::thread::Thread;
+use super::thread::Ending;
 use super::{Process, reclaim};
 use crate::ipc::{Endpoint, Notification};
 use alloc::sync::Arc;
@@ -83,7 +83,7 @@ objects! {
     Endpoint: Endpoint,
     Notification: Notification,
     Process: Process,
-    Thread: Thread,
+    Thread: Ending,
     Console: ConsoleObject,
     Log: LogObject,
     Image: Image,

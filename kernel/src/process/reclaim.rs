@@ -2,31 +2,74 @@
 //!
 //! A system call may use an object it found in a handle table without counting it. So an object that
 //! leaves a table is kept until every core has come through its executor once more: a task that ran
-//! there proves that whatever was under way is over.
+//! there proves that whatever was under way is over. A thread's record is kept as long, for the core that
+//! made it ready last ([`super::thread`]).
+//!
+//! What waits here is memory that ring 3 made the kernel use, so this goes before ring 3's own work, and who makes
+//! new objects waits while it is far behind.
 
 use super::object::Object;
+use super::thread::Thread;
 use crate::platform::{self, Pollux};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use executor::sync::Notify;
 use executor::{CoreId, Priority};
 
-static WAITING: spin::Mutex<Vec<Object>> = spin::Mutex::new(Vec::new());
+/// What is to be dropped.
+#[derive(Debug)]
+enum Kept {
+    Object(#[allow(dead_code, reason = "kept to be dropped")] Object),
+    Thread(#[allow(dead_code, reason = "kept to be dropped")] Arc<Thread>),
+}
+
+/// Dropped at once; then other tasks have a chance.
+const PIECE: usize = 64;
+/// Who makes an object waits while so many are to be dropped.
+const BACKLOG_MAX: usize = 4096;
+
+static WAITING: spin::Mutex<Vec<Kept>> = spin::Mutex::new(Vec::new());
 static ARRIVED: Notify = Notify::new();
+/// Kept and not dropped yet.
+static BACKLOG: AtomicUsize = AtomicUsize::new(0);
 
 /// Drops `object` once every core has passed a quiescent point. Not from interrupt handlers.
 pub fn defer(object: Object) {
-    WAITING.lock().push(object);
+    keep(Kept::Object(object));
+}
+
+/// Drops the last hold on a thread that has ended, in the same way.
+pub fn defer_thread(thread: Arc<Thread>) {
+    keep(Kept::Thread(thread));
+}
+
+fn keep(kept: Kept) {
+    BACKLOG.fetch_add(1, Relaxed);
+    WAITING.lock().push(kept);
     ARRIVED.notify();
+}
+
+/// Waits until not too much waits to be dropped. For tasks that make objects for ring 3.
+pub async fn keep_up() {
+    while BACKLOG.load(Relaxed) > BACKLOG_MAX {
+        executor::yield_now().await;
+    }
 }
 
 /// Starts the task that does it.
 pub fn start() {
-    executor::spawn::<Pollux, _>("reclaim", Priority::Low, async {
+    executor::spawn::<Pollux, _>("reclaim", Priority::High, async {
         loop {
             ARRIVED.wait().await;
-            let batch = core::mem::take(&mut *WAITING.lock());
+            let mut batch = core::mem::take(&mut *WAITING.lock());
             quiesce().await;
-            drop(batch);
+            while !batch.is_empty() {
+                let piece = batch.split_off(batch.len().saturating_sub(PIECE));
+                BACKLOG.fetch_sub(piece.len(), Relaxed);
+                drop(piece);
+                executor::yield_now().await;
+            }
             // What a thread that was killed in the middle of an unmap left behind.
             hal::x86_64::paging::reap_quarantine();
         }

@@ -73,13 +73,16 @@ fn enter(here: &Here, thread: ThreadRef) -> ThreadRef {
 /// After an interrupt from ring 3: does the stay go on?
 pub fn interrupted(frame: &mut TrapFrame) {
     let here = platform::here();
-    let over = clock::now() >= here.stay_end.load(core::sync::atomic::Ordering::Relaxed);
+    let end = here.stay_end.load(core::sync::atomic::Ordering::Relaxed);
+    let over = clock::now() >= end;
     if over || here.executor.attention() {
         let thread = ThreadRef::current();
         thread.save_interrupted(frame);
         thread.set_state(State::Ready);
         crate::gateway::leave();
     }
+    // If it was the timer, it came early, and nothing else might ever end the stay.
+    timer::arm(end);
 }
 
 /// An exception in ring 3: the thread's task decides.

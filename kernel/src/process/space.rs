@@ -4,11 +4,13 @@
 //! taking pages away waits for other cores. A thread killed in the middle leaves at worst a range that is
 //! only partly mapped; the process is ending anyway.
 
+use super::limits::{self, RESERVE_FRAMES};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use executor::sync::Semaphore;
 use hal::memory::regions::{Range, Regions};
 use hal::memory::{VirtAddr, frames};
-use hal::x86_64::paging::{Access, AddressSpace, Flush, MapError};
+use hal::x86_64::paging::{Access, AddressSpace, MapError};
 use protocols::abi::{Error, PAGE, Protection, USER_END, USER_START};
 use protocols::image::Segment;
 
@@ -18,8 +20,10 @@ const RANGES_MAX: usize = 1024;
 const SEARCH_FROM: u64 = 0x1_0000_0000;
 /// Pages mapped between two chances for other tasks.
 const BATCH: u64 = 64;
-/// Frames always left for the kernel and everybody else's small needs.
-const RESERVE_FRAMES: u64 = 512;
+/// Pages unmapped at once where there is no memory to list their frames: so few need none.
+const FEW: u64 = 4;
+/// Pages that are taken away or changed between two chances for other tasks.
+const LARGE_BATCH: u64 = 512;
 
 /// A process's memory.
 pub struct Space {
@@ -60,6 +64,10 @@ fn error(error: MapError) -> Error {
     }
 }
 
+fn no_regions() -> Regions {
+    Regions::new(Range { start: USER_START, end: USER_END }, SEARCH_FROM, RANGES_MAX)
+}
+
 fn pages(range: Range) -> (VirtAddr, u64) {
     (VirtAddr(range.start), range.page_count())
 }
@@ -68,11 +76,10 @@ impl Space {
     /// Nothing mapped.
     pub fn new() -> Result<Self, Error> {
         let tables = Arc::new(AddressSpace::new().map_err(error)?);
-        let bounds = Range { start: USER_START, end: USER_END };
         Ok(Self {
             raw: Arc::as_ptr(&tables),
             tables: spin::Mutex::new(Some(tables)),
-            regions: spin::Mutex::new(Regions::new(bounds, SEARCH_FROM, RANGES_MAX)),
+            regions: spin::Mutex::new(no_regions()),
             change: Semaphore::new(1),
         })
     }
@@ -111,6 +118,7 @@ impl Space {
             return Err(Error::OutOfMemory);
         }
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
+        self.check_share(range)?;
         let range = {
             let mut regions = self.regions.lock();
             let range = if address == 0 { regions.find(len)? } else { range };
@@ -129,10 +137,10 @@ impl Space {
                 Err(MapError::OutOfFrames)
             };
             if let Err(why) = mapped {
-                if done > 0 {
-                    tables.unmap(VirtAddr(range.start), done).map_err(error)?.await;
-                }
-                self.regions.lock().remove(range)?;
+                let end = range.start + done * PAGE as u64;
+                self.take_away(Range { start: range.start, end }).await?;
+                // Taken whole a moment ago, so no more pieces come of it.
+                self.regions.lock().take_back(range);
                 return Err(error(why));
             }
             done += now;
@@ -148,10 +156,35 @@ impl Space {
         let range = Range::new(address, len)?;
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
         self.regions.lock().remove(range)?;
-        let (start, count) = pages(range);
-        let flush: Flush = self.tables()?.unmap(start, count).map_err(error)?;
-        flush.await;
+        self.take_away(range).await
+    }
+
+    /// Takes the pages of `range` away, piece by piece.
+    async fn take_away(&self, range: Range) -> Result<(), Error> {
+        let tables = self.tables()?;
+        let (mut at, mut batch) = (range.start, LARGE_BATCH);
+        while at < range.end {
+            let now = Range { start: at, end: range.end.min(at + batch * PAGE as u64) };
+            let (start, count) = pages(now);
+            match tables.unmap(start, count) {
+                Ok(flush) => flush.await,
+                Err(MapError::OutOfFrames) if batch > FEW => {
+                    batch = FEW;
+                    continue;
+                }
+                Err(why) => return Err(error(why)),
+            }
+            at = now.end;
+            if at < range.end {
+                executor::yield_now().await;
+            }
+        }
         Ok(())
+    }
+
+    fn check_share(&self, more: Range) -> Result<(), Error> {
+        let pages = self.page_count().saturating_add(more.page_count());
+        if pages > limits::pages_max() { Err(Error::OutOfMemory) } else { Ok(()) }
     }
 
     /// [`protocols::abi::Syscall::MemoryProtect`].
@@ -164,9 +197,17 @@ impl Space {
         let range = Range::new(address, len)?;
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
         self.regions.lock().protect(range, protection)?;
-        let (start, count) = pages(range);
-        let flush = self.tables()?.protect(start, count, access(protection)).map_err(error)?;
-        flush.await;
+        let tables = self.tables()?;
+        let mut at = range.start;
+        while at < range.end {
+            let now = Range { start: at, end: range.end.min(at + LARGE_BATCH * PAGE as u64) };
+            let (start, count) = pages(now);
+            tables.protect(start, count, access(protection)).map_err(error)?.await;
+            at = now.end;
+            if at < range.end {
+                executor::yield_now().await;
+            }
+        }
         Ok(())
     }
 
@@ -184,6 +225,7 @@ impl Space {
         at: u64,
         bytes: &[u8],
     ) -> Result<(), Error> {
+        self.check_share(range)?;
         self.regions.lock().insert(range, protection)?;
         let tables = self.tables()?;
         let (start, count) = pages(range);
@@ -201,6 +243,17 @@ impl Space {
 
     /// Returns all of it, once no core can be in it any more. The process has no threads left.
     pub async fn dissolve(&self) {
+        let regions = core::mem::replace(&mut *self.regions.lock(), no_regions());
+        let large: Vec<Range> = regions
+            .iter()
+            .map(|(range, _)| range)
+            .filter(|range| range.page_count() > LARGE_BATCH)
+            .collect();
+        drop(regions);
+        for range in large {
+            // One that a killed thread left half done goes with the tables.
+            let _ = self.take_away(range).await;
+        }
         let tables = self.tables.lock().take();
         if let Some(flush) = tables.and_then(AddressSpace::destroy) {
             flush.await;

@@ -44,7 +44,10 @@ impl Request {
             (Capability::new(Object::Report(Arc::new(ReportObject)), write), tag::REPORT),
         ];
         let mut words = vec![String::from(name)];
-        words.extend_from_slice(arguments);
+        words.extend_from_slice(&arguments[..arguments.len().min(ARGS_MAX - 1)]);
+        if words.len() <= arguments.len() {
+            log::warn!("program `{name}`: only {} of its arguments fit", words.len() - 1);
+        }
         for (number, image) in image::all().iter().enumerate() {
             if capabilities.len() == HANDLES_MAX || words.len() == ARGS_MAX {
                 log::warn!(

@@ -15,7 +15,8 @@
 //! Ownership passes with the state: the old owner writes everything, then stores the state with release order; the
 //! new one loads it with acquire order. Coming back to `Ready` from another core is followed by a wake of the
 //! thread's task. A killed thread's task asks the owner to let go ([`crate::ipc::unlink`]) before the record may be freed, so
-//! that no queue ever holds a dangling reference.
+//! that no queue ever holds a dangling reference. Even then a core that just made the thread `Ready` may still be about
+//! to wake it: the record is freed only once every core has passed a quiescent point ([`super::reclaim`]).
 
 use super::Process;
 use crate::ipc::Endpoint;
@@ -111,11 +112,18 @@ pub struct Thread {
     waker: spin::Once<Waker>,
     /// Resolved when the thread is to die.
     pub death: super::exit::Event<()>,
-    /// Resolved with its exit code once it has ended.
-    pub ended: super::exit::Event<i32>,
+    /// Its end, for those who join it.
+    pub ending: Arc<Ending>,
     /// Its process.
     pub process: Arc<Process>,
     _fpu: fpu::Area,
+}
+
+/// What a capability to a thread names. It outlives the thread, whose record, task and FPU area are far larger.
+#[derive(Debug, Default)]
+pub struct Ending {
+    /// Resolved with its exit code once it has ended.
+    pub code: super::exit::Event<i32>,
 }
 
 /// Neighbours in an intrusive queue.
@@ -181,7 +189,7 @@ impl Thread {
             visiting: Cell::new(None),
             waker: spin::Once::new(),
             death: super::exit::Event::new(),
-            ended: super::exit::Event::new(),
+            ending: Arc::default(),
             process,
             _fpu: fpu,
         }))
@@ -251,7 +259,8 @@ impl Thread {
         }
     }
 
-    /// Gives it back to its home core, to go on in ring 3.
+    /// Gives it back to its home core, to go on in ring 3. From another core: between the two lines the thread may
+    /// already have run and ended; its record is still there (module head).
     #[inline]
     pub fn make_ready(&self) {
         self.set_state(State::Ready);

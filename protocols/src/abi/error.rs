@@ -22,10 +22,10 @@ pub enum Error {
     /// An argument is out of its documented range; retrying unchanged cannot help.
     #[error("invalid argument")]
     InvalidArgument = 6,
-    /// No memory: physical frames, or this process's limit of them.
+    /// No memory: physical frames, or this process's limit of them (half of all), or what is left for kernel objects.
     #[error("out of memory")]
     OutOfMemory = 7,
-    /// A limit of this process is reached (handles, threads, address ranges).
+    /// A limit is reached: of this process (handles, threads, address ranges), or of all together (processes).
     #[error("limit reached")]
     LimitReached = 8,
     /// The other side is gone: endpoint destroyed, receiver exited before replying.

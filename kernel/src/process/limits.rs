@@ -1,0 +1,39 @@
+//! What ring 3 may take: each process, and all of them together.
+//!
+//! The kernel's own allocations can't fail, so nothing is made for ring 3 unless enough is left for them. Whoever
+//! asks for more gets an error; what others have already is not touched.
+
+use hal::memory::{FRAME_SIZE, frames, heap};
+use protocols::abi::Error;
+
+/// Most threads of a process.
+pub const THREADS_MAX: usize = 64;
+/// Most processes at a time.
+pub const PROCESSES_MAX: u32 = 1024;
+/// Bytes free in the heap before anything is made for ring 3: what system calls under way, ends of processes and
+/// drivers need meanwhile.
+const HEAP_RESERVE: usize = 512 * 1024;
+/// What may be made of the machine's memory for ring 3's kernel objects: one part in so many. The heap never shrinks,
+/// so this is also what a bomb costs the machine for good.
+const HEAP_SHARE: u64 = 4;
+/// What a process may map: one part in so many.
+const PROCESS_SHARE: u64 = 2;
+/// Frames always left for the kernel and everybody else's small needs.
+pub const RESERVE_FRAMES: u64 = 512;
+
+static TOTAL_FRAMES: spin::Once<u64> = spin::Once::new();
+
+fn total_frames() -> u64 {
+    *TOTAL_FRAMES.call_once(|| frames::statistics().total)
+}
+
+/// Most pages of a process.
+pub fn pages_max() -> u64 {
+    total_frames() / PROCESS_SHARE
+}
+
+/// Whether there is memory for one more kernel object that ring 3 asks for.
+pub fn room_for_object() -> Result<(), Error> {
+    let most = (total_frames() / HEAP_SHARE) as usize * FRAME_SIZE;
+    if heap::has_reserve(HEAP_RESERVE, most) { Ok(()) } else { Err(Error::OutOfMemory) }
+}
