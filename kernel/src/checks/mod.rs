@@ -25,6 +25,7 @@ macro_rules! ensure {
     };
 }
 
+mod chaos;
 mod clocks;
 mod interrupts;
 mod memory;
@@ -82,6 +83,7 @@ const ROOMS: &[&[Check]] = &[
     interrupts::CHECKS,
     records::CHECKS,
     processes::CHECKS,
+    chaos::CHECKS,
 ];
 
 /// All cores.

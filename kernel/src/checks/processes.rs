@@ -28,7 +28,11 @@ checks! { "processes", 60:
 }
 
 /// Starts a boot module.
-async fn run(name: &str, arguments: &[&str], core: CoreId) -> Result<Arc<Process>, String> {
+pub(super) async fn run(
+    name: &str,
+    arguments: &[&str],
+    core: CoreId,
+) -> Result<Arc<Process>, String> {
     let image = image::find(name).ok_or_else(|| alloc::format!("no boot module `{name}`"))?;
     let arguments: Vec<String> = arguments.iter().map(|word| String::from(*word)).collect();
     let request = Request::from_kernel(name, &arguments, core);
@@ -36,7 +40,7 @@ async fn run(name: &str, arguments: &[&str], core: CoreId) -> Result<Arc<Process
 }
 
 /// Waits for its end, 20 s at most.
-async fn end_of(process: &Process) -> Result<ExitStatus, String> {
+pub(super) async fn end_of(process: &Process) -> Result<ExitStatus, String> {
     let deadline = Instant(now() + frequency() * 20);
     let ended = executor::timeout::<Pollux, _>(deadline, process.ended.wait()).await;
     ended.map_err(|_| alloc::format!("`{}` did not end within 20 s", process.name))
