@@ -33,7 +33,7 @@ pub fn init() {
             }
             match protocols::image::Image::parse(module.bytes) {
                 Ok(_) => {
-                    images.push(Arc::new(Image { name: module.name.into(), file: module.bytes }))
+                    images.push(Arc::new(Image { name: module.name.into(), file: module.bytes }));
                 }
                 Err(error) => log::warn!("program `{}` can't be run: {error}", module.name),
             }
