@@ -153,7 +153,7 @@ impl DmaDomain {
     /// The same domain for a device with (also) this limit.
     #[must_use]
     pub fn limited(&self, limit: AddressLimit) -> Self {
-        Self { space: self.space.clone(), limit: self.limit.and(limit) }
+        Self { space: self.space, limit: self.limit.and(limit) }
     }
 
     /// The highest address its memory has.

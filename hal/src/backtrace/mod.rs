@@ -56,7 +56,7 @@ mod metal {
             let frame;
             // SAFETY: reads a register.
             unsafe {
-                asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags))
+                asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags));
             };
             Self { instruction: None, frame }
         }

@@ -29,7 +29,9 @@ struct Screen {
 static SCREEN: InterruptLock<Screen> =
     InterruptLock::new(Screen { painter: None, grid: Grid::new(), mid_line: false });
 static CLOCK: Once<fn() -> u64> = Once::new();
-static OBSERVER: Once<fn(&[(Ink, &str)])> = Once::new();
+/// Sees each log line, in its pieces.
+pub type Observer = fn(&[(Ink, &str)]);
+static OBSERVER: Once<Observer> = Once::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 impl Screen {
@@ -68,7 +70,7 @@ pub fn set_clock(microseconds: fn() -> u64) {
 
 /// Has every line of the log passed to `observer` too, in pieces, after it was shown. It is called in
 /// any context that logs, interrupt handlers included, and must not log.
-pub fn observe_log(observer: fn(&[(Ink, &str)])) {
+pub fn observe_log(observer: Observer) {
     OBSERVER.call_once(|| observer);
 }
 

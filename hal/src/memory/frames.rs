@@ -81,8 +81,9 @@ fn cache() -> Option<&'static Cache> {
 pub(super) fn init(info: &BootInfo, physical_bits: u32) {
     static mut STORAGE: MemoryMap = MemoryMap::empty();
     let map = MAP.call_once(|| {
+        let storage = &raw mut STORAGE;
         // SAFETY: `Once` runs this a single time, and nothing else names STORAGE.
-        let map = unsafe { &mut *(&raw mut STORAGE) };
+        let map = unsafe { &mut *storage };
         // A frame number in a cache has 32 bits.
         map.sanitise(info.memory, physical_bits.min(44));
         map

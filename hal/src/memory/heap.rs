@@ -148,11 +148,9 @@ unsafe impl GlobalAlloc for KernelHeap {
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (SizeClass::of(layout), SizeClass::of(wanted)) {
             (Some(old), Some(new)) if old == new => return block,
-            (None, None) => {
-                // SAFETY: the block came from `talc` with this layout; `size` is not zero.
-                if unsafe { LARGE.lock().try_realloc_in_place(block, layout, size) } {
-                    return block;
-                }
+            // SAFETY: the block came from `talc` with this layout; `size` is not zero.
+            (None, None) if unsafe { LARGE.lock().try_realloc_in_place(block, layout, size) } => {
+                return block;
             }
             _ => {}
         }

@@ -55,7 +55,7 @@ pub unsafe fn read32(port: u16) -> u32 {
     let value;
     // SAFETY: the caller vouches for the port.
     unsafe {
-        asm!("in eax, dx", in("dx") port, out("eax") value, options(nostack, preserves_flags))
+        asm!("in eax, dx", in("dx") port, out("eax") value, options(nostack, preserves_flags));
     };
     value
 }
@@ -68,6 +68,6 @@ pub unsafe fn read32(port: u16) -> u32 {
 pub unsafe fn write32(port: u16, value: u32) {
     // SAFETY: the caller vouches for the port.
     unsafe {
-        asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags))
+        asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags));
     };
 }

@@ -179,7 +179,7 @@ fn rdseed() -> Option<u64> {
     let (value, good): (u64, u8);
     // SAFETY: only called where CPUID has it.
     unsafe {
-        asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack))
+        asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack));
     };
     (good != 0).then_some(value)
 }
@@ -188,7 +188,7 @@ fn rdrand() -> Option<u64> {
     let (value, good): (u64, u8);
     // SAFETY: only called where CPUID has it.
     unsafe {
-        asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack))
+        asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack));
     };
     (good != 0).then_some(value)
 }

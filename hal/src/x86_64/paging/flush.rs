@@ -142,6 +142,7 @@ impl Flush {
     }
 
     /// Gives everything back, or itself if some core has not flushed yet.
+    #[expect(clippy::result_large_err, reason = "it is the caller's own value that comes back")]
     pub fn finish(mut self) -> Result<(), Self> {
         if !self.is_complete() {
             return Err(self);

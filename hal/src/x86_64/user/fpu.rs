@@ -122,7 +122,7 @@ pub(super) unsafe fn save(area: *mut u8) {
         match METHOD.load(Ordering::Relaxed) {
             XSAVEOPT => {
                 asm!("xsaveopt64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX,
-                options(nostack, preserves_flags))
+                options(nostack, preserves_flags));
             }
             XSAVE => asm!("xsave64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX,
                 options(nostack, preserves_flags)),
