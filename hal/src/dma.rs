@@ -152,8 +152,12 @@ impl DmaDomain {
 
     /// The same domain for a device with (also) this limit.
     #[must_use]
+    #[allow(
+        clippy::clone_on_copy,
+        reason = "on metal there is nothing to clone, in the simulation there is"
+    )]
     pub fn limited(&self, limit: AddressLimit) -> Self {
-        Self { space: self.space, limit: self.limit.and(limit) }
+        Self { space: self.space.clone(), limit: self.limit.and(limit) }
     }
 
     /// The highest address its memory has.

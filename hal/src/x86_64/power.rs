@@ -92,10 +92,11 @@ pub fn power_off() -> PowerError {
 pub fn reboot() -> ! {
     interrupts::disable();
     if let Some(ways) = WAYS.get()
-        && let Some(register) = ways.fadt.reset {
-            write_reset(register, ways.fadt.reset_value, ways.map);
-            clock::spin_us(MOMENT_US);
-        }
+        && let Some(register) = ways.fadt.reset
+    {
+        write_reset(register, ways.fadt.reset_value, ways.map);
+        clock::spin_us(MOMENT_US);
+    }
     // SAFETY: resetting is what is wanted.
     unsafe {
         // Reset control register: full reset, by a rising edge of bit 2.

@@ -14,9 +14,6 @@ use protocols::abi::{Error, Handle, ObjectKind, Rights};
 const CHUNK: usize = 64;
 const CHUNKS: usize = 16;
 
-/// Most capabilities of a process.
-pub const HANDLES_MAX: usize = CHUNK * CHUNKS;
-
 #[derive(Debug)]
 struct Slot {
     /// Rights in bits 32-63, kind in 16-23, generation in 0-15. Kind zero: free.
@@ -210,11 +207,6 @@ impl HandleTable {
         let object = self.chunk_slot(handle.index() as u16).object.load(Relaxed);
         // SAFETY: under the writer's lock the slot keeps its object alive.
         Ok(unsafe { Object::clone_raw(kind, object) })
-    }
-
-    /// How many capabilities there are.
-    pub fn live(&self) -> usize {
-        self.writer.lock().live
     }
 
     /// Whether the process has ended.

@@ -21,7 +21,7 @@ use crate::platform::Pollux;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicU32, Ordering::*};
 use executor::{CoreId, Priority};
 use exit::Event;
 use futures_util::future::{Either, select};
@@ -47,8 +47,6 @@ pub struct Process {
     pub ended: Event<ExitStatus>,
     threads: spin::Mutex<Threads>,
     next_thread: AtomicU32,
-    /// Cores that have or had a thread of it, one bit each.
-    cores: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -83,13 +81,7 @@ impl Process {
             ended: Event::new(),
             threads: spin::Mutex::new(Threads::default()),
             next_thread: AtomicU32::new(1),
-            cores: AtomicU64::new(0),
         }))
-    }
-
-    /// Cores that may have its tables loaded.
-    pub fn cores(&self) -> u64 {
-        self.cores.load(Acquire)
     }
 
     /// Starts a thread on `core`.
@@ -109,7 +101,6 @@ impl Process {
             threads.live.push(thread.clone());
         }
         self.space.join(core.0);
-        self.cores.fetch_or(1 << core.0, AcqRel);
         let its_own = thread.clone();
         executor::spawn_on::<Pollux, _, _>(core, "thread", Priority::Normal, move || live(its_own))
             .detach();

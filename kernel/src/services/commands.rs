@@ -125,7 +125,7 @@ fn set_level(name: &str) {
             console::say(format_args!("log level is {level}"));
         }
         None => {
-            console::say(format_args!("no level `{name}`: off, error, warn, info, debug, trace"))
+            console::say(format_args!("no level `{name}`: off, error, warn, info, debug, trace"));
         }
     }
 }

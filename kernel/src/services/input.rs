@@ -49,7 +49,7 @@ impl Input {
                 self.ahead.push_back(byte);
             }
         }
-        core::future::pending().await
+        core::future::pending::<()>().await;
     }
 }
 

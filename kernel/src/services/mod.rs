@@ -84,7 +84,7 @@ async fn first_program() {
     match executor::timeout::<Pollux, _>(limit, whole).await {
         Ok(Ok(ExitStatus::Exited(0)) | Err(())) => {}
         Ok(Ok(status)) => {
-            log::error!("program `{FIRST_PROGRAM}` ended otherwise than well: {status:?}")
+            log::error!("program `{FIRST_PROGRAM}` ended otherwise than well: {status:?}");
         }
         Err(_) => log::error!("program `{FIRST_PROGRAM}` did not end within {FIRST_PROGRAM_S} s"),
     }

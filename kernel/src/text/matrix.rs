@@ -52,13 +52,14 @@ pub fn beside(lines: &mut Vec<Line>, blocks: Vec<Vec<String>>) {
     for block in blocks {
         let width = width(&block);
         if used + GAP + width > WIDTH {
-            put(lines, core::mem::take(&mut row));
+            put(lines, &row);
+            row.clear();
             used = 0;
         }
         used += if row.is_empty() { width } else { GAP + width };
         row.push(block);
     }
-    put(lines, row);
+    put(lines, &row);
 }
 
 fn width(block: &[String]) -> usize {
@@ -66,12 +67,12 @@ fn width(block: &[String]) -> usize {
 }
 
 /// Writes blocks next to each other.
-fn put(lines: &mut Vec<Line>, blocks: Vec<Vec<String>>) {
+fn put(lines: &mut Vec<Line>, blocks: &[Vec<String>]) {
     let height = blocks.iter().map(Vec::len).max().unwrap_or(0);
     for at in 0..height {
         let mut line = String::new();
         let mut start = 0;
-        for block in &blocks {
+        for block in blocks {
             let have = line.chars().count();
             line.extend(core::iter::repeat_n(' ', start - have));
             line.push_str(block.get(at).map_or("", String::as_str));

@@ -132,7 +132,7 @@ impl Display for Bytes {
             }
         }
         let tenths = rounded(self.0, unit.1, 10);
-        if tenths % 10 == 0 || tenths >= 1_000 {
+        if tenths.is_multiple_of(10) || tenths >= 1_000 {
             return padded(f, format_args!("{} {}", rounded(self.0, unit.1, 1), unit.0));
         }
         padded(f, format_args!("{}.{} {}", tenths / 10, tenths % 10, unit.0))

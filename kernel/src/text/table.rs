@@ -43,7 +43,9 @@ impl Display for Cost {
                 Nanoseconds(u64::try_from(ns).unwrap_or(u64::MAX)).fmt(f)
             }
             // Averages of batches need not be whole.
-            Scale::Instructions if self.1 % TICKS_PER_INSTRUCTION != 0 && self.1 < 4_000 => {
+            Scale::Instructions
+                if !self.1.is_multiple_of(TICKS_PER_INSTRUCTION) && self.1 < 4_000 =>
+            {
                 let tenths = (self.1 * 10 + TICKS_PER_INSTRUCTION / 2) / TICKS_PER_INSTRUCTION;
                 Tenths(tenths).fmt(f)
             }
@@ -100,7 +102,7 @@ pub fn lines(metrics: &[Metric], cores: usize, scale: Scale) -> Vec<Line> {
 }
 
 /// Names of the metrics that `wanted` picks, in order of their first.
-fn names<'a>(metrics: &'a [Metric], wanted: impl Fn(&Metric) -> bool) -> Vec<&'a str> {
+fn names(metrics: &[Metric], wanted: impl Fn(&Metric) -> bool) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for metric in metrics.iter().filter(|metric| wanted(metric)) {
         if !names.contains(&metric.name()) {
