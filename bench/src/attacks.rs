@@ -181,6 +181,7 @@ pub const ATTACKS: &[Attack] = &[
     // Exhaustion.
     refused("bomb.threads"),
     refused("bomb.processes"),
+    refused("bomb.bombs"),
     refused("bomb.memory"),
     refused("bomb.handles"),
     refused("bomb.endpoints"),

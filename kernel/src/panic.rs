@@ -37,8 +37,8 @@ pub fn die(why: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
     interrupts::disable();
     let depth = DEPTH.fetch_add(1, AcqRel);
     if depth == 0 {
-        let stopped = ipi::stop_others();
-        epitaph(why, frame, stopped);
+        let running = ipi::stop_others();
+        epitaph(why, frame, running);
         crate::services::report::panicked(why);
     } else if depth == 1 {
         let _ = writeln!(last_words(), "\npanic in the panic: {why}");
@@ -55,13 +55,16 @@ fn last_words() -> hal::console::Epitaph {
     unsafe { hal::console::epitaph() }
 }
 
-fn epitaph(why: fmt::Arguments<'_>, frame: Option<&TrapFrame>, stopped: usize) {
+fn epitaph(why: fmt::Arguments<'_>, frame: Option<&TrapFrame>, running: usize) {
     let mut out = last_words();
     let core = percpu::this().core();
     let task = executor_task();
     let _ = writeln!(out, "\n=== Pollux has stopped ===");
     let _ = writeln!(out, "{why}");
-    let _ = writeln!(out, "core{core}, task `{task}`, {stopped} other cores stopped");
+    let _ = writeln!(out, "core{core}, task `{task}`");
+    if running > 0 {
+        let _ = writeln!(out, "{running} other cores could not be stopped and may still run");
+    }
     if let Some(frame) = frame {
         registers(&mut out, frame);
     }

@@ -28,6 +28,11 @@ struct KernelHeap;
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap;
 
+/// Bytes in one piece that the heap keeps for the day when the pool has none: see [`has_room`].
+const SPARE_BYTES: usize = 512 * 1024;
+
+/// Taken while [`LARGE`] is held.
+static SPARE: Mutex<Option<FrameRun>> = Mutex::new(None);
 static LARGE: Mutex<Talc<Frames, DefaultBinning>> = Mutex::new(Talc::new(Frames));
 static CORES: [FreeLists; MAX_CORES] = [const { FreeLists::new() }; MAX_CORES];
 
@@ -187,7 +192,9 @@ unsafe impl Source for Frames {
         let wanted = needed.max(GROWTH / FRAME_SIZE);
         let run = FrameRun::allocate(wanted as u64, RunLimits::default())
             .or_else(|_| FrameRun::allocate(needed as u64, RunLimits::default()))
-            .map_err(|_| ())?;
+            .ok()
+            .or_else(|| SPARE.lock().take())
+            .ok_or(())?;
         let start = run.virtual_address().as_mut_ptr::<u8>();
         // SAFETY: the run is owned, mapped writable by the direct map, and forgotten below, so that
         // it stays the heap's for good.
@@ -198,29 +205,20 @@ unsafe impl Source for Frames {
     }
 }
 
-/// Whether `reserve` bytes are free in the heap, which grows for that if need be, to `most` bytes at most. For those who
-/// can still refuse a request: later, the allocator's own callers can't.
-pub fn has_reserve(reserve: usize, most: usize) -> bool {
-    let mut large = LARGE.lock();
-    loop {
-        let counters = large.counters();
-        if counters.claimed_bytes.saturating_sub(counters.allocated_bytes) >= reserve {
-            return true;
-        }
-        if counters.claimed_bytes.saturating_add(GROWTH) > most {
-            return false;
-        }
-        let Ok(run) = FrameRun::allocate((GROWTH / FRAME_SIZE) as u64, RunLimits::default()) else {
-            return false;
-        };
-        let start = run.virtual_address().as_mut_ptr::<u8>();
-        // SAFETY: the run is owned, mapped writable by the direct map, and forgotten below, so that
-        // it stays the heap's for good.
-        if unsafe { large.claim(start, run.size()) }.is_none() {
-            return false;
-        }
-        core::mem::forget(run);
+/// Whether the heap can take what can't be refused, so that something which can may be made: the spare run is in its
+/// place, and the heap has not grown beyond `share` bytes, or at least is rather empty again and not twice as large.
+pub fn has_room(share: usize) -> bool {
+    // In this order, as when the heap grows.
+    let counters = *LARGE.lock().counters();
+    let claimed = counters.claimed_bytes;
+    if claimed > share && (claimed > 2 * share || counters.available_bytes < share / 4) {
+        return false;
     }
+    let mut spare = SPARE.lock();
+    if spare.is_none() {
+        *spare = FrameRun::allocate((SPARE_BYTES / FRAME_SIZE) as u64, RunLimits::default()).ok();
+    }
+    spare.is_some()
 }
 
 /// How the heap is used.

@@ -10,12 +10,10 @@ use protocols::abi::Error;
 pub const THREADS_MAX: usize = 64;
 /// Most processes at a time.
 pub const PROCESSES_MAX: u32 = 1024;
-/// Bytes free in the heap before anything is made for ring 3: what system calls under way, ends of processes and
-/// drivers need meanwhile.
-const HEAP_RESERVE: usize = 512 * 1024;
-/// What may be made of the machine's memory for ring 3's kernel objects: one part in so many. The heap never shrinks,
-/// so this is also what a bomb costs the machine for good.
-const HEAP_SHARE: u64 = 4;
+/// What the kernel's heap may become of the machine's memory before ring 3's wishes are refused: one part in so many. The
+/// heap never shrinks, so this is also what a bomb costs the machine for good (at worst twice this, see
+/// [`heap::has_room`]).
+const HEAP_SHARE: u64 = 8;
 /// What a process may map: one part in so many.
 const PROCESS_SHARE: u64 = 2;
 /// Frames always left for the kernel and everybody else's small needs.
@@ -34,6 +32,6 @@ pub fn pages_max() -> u64 {
 
 /// Whether there is memory for one more kernel object that ring 3 asks for.
 pub fn room_for_object() -> Result<(), Error> {
-    let most = (total_frames() / HEAP_SHARE) as usize * FRAME_SIZE;
-    if heap::has_reserve(HEAP_RESERVE, most) { Ok(()) } else { Err(Error::OutOfMemory) }
+    let share = (total_frames() / HEAP_SHARE) as usize * FRAME_SIZE;
+    if heap::has_room(share) { Ok(()) } else { Err(Error::OutOfMemory) }
 }

@@ -18,12 +18,17 @@ const NO_MORE: &[Error] = &[Error::LimitReached, Error::OutOfMemory];
 /// More than any limit can be meant to be.
 const ENDLESS: usize = 1 << 20;
 
+/// Nanoseconds between two attempts, when everything is taken.
+const HOARDING_NS: u64 = 100_000_000;
+
 /// Makes one of them.
 pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
     let mut checks = Checks::new();
     match attack {
         "threads" => threads(&mut checks),
         "processes" => processes(&mut checks, env),
+        "bombs" => bombs(&mut checks, env),
+        "hoard" => return hoard(),
         "memory" => memory(&mut checks),
         "handles" => handles(&mut checks),
         "endpoints" => until_refused(&mut checks, "endpoint", calls::endpoint_create),
@@ -89,6 +94,48 @@ fn processes(checks: &mut Checks, env: &mut Env) {
     for child in &children {
         checks.works("kill", child.kill());
     }
+}
+
+/// Children that each take all the threads, endpoints and scattered pages they get, until not one more can be started:
+/// the kernel must run out of patience before it runs out of memory.
+fn bombs(checks: &mut Checks, env: &mut Env) {
+    let Some(image) = env.take(ATTACK_IMAGE).map(Image::from_handle) else { return };
+    let mut children = Vec::new();
+    let mut refusal = Ok(());
+    for _ in 0..4 {
+        refusal = loop {
+            match Command::new(&image, "attack").arg("bomb.hoard").spawn() {
+                Ok(child) if children.len() < ENDLESS => children.push(child),
+                Ok(_) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // They go on taking meanwhile.
+        let later = calls::clock().and_then(|(now, _)| calls::sleep_until(now + HOARDING_NS));
+        checks.works("sleep", later);
+    }
+    bench::println!("refused after {} (process that hoards)", children.len());
+    checks.refused(("process", children.len()), refusal, NO_MORE);
+    for child in &children {
+        checks.works("kill", child.kill());
+    }
+}
+
+/// Takes everything and keeps it.
+fn hoard() -> Option<Checks> {
+    let entry = sleep_for_ever as extern "C" fn() -> ! as usize as u64;
+    for at in 0_u64.. {
+        // Each on a table of its own, so that it costs twice.
+        let page = map(0x10_0000_0000 + (at << 21), PAGE, Protection::WRITE);
+        let endpoint = calls::endpoint_create();
+        let stack = page.map_or(0, |page| page as u64 + PAGE as u64 - 8);
+        let arguments = [entry, stack, 0, u64::from(ANY_CORE), 0];
+        let thread = call(Syscall::ThreadSpawn as u64, &arguments);
+        if page.is_err() && endpoint.is_err() && thread.is_err() {
+            let _ = calls::clock().and_then(|(now, _)| calls::sleep_until(now + HOARDING_NS));
+        }
+    }
+    None
 }
 
 fn memory(checks: &mut Checks) {
