@@ -8,6 +8,7 @@
 //! | [`gateway`] | the one way in for system calls |
 //! | [`ipc`] | endpoints, notifications, messages between cores |
 //! | [`logs`] | SysLog |
+//! | [`disks`] | storage devices, for as long as somebody needs them |
 //! | [`services`] | console, benchmark, shell |
 //! | [`watch`] | cores that watch each other |
 //! | [`checks`] | tests that need a machine |
@@ -19,6 +20,7 @@ extern crate alloc;
 
 mod checks;
 mod clock;
+mod disks;
 mod gateway;
 mod ipc;
 mod logs;

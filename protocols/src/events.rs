@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! boot    version, cores, tsc_hz, entry_to_ring3_ticks (null: no ring-3 program ran)
+//! machine mode (icount, tcg, kvm, host), cpu, hypervisor (null: none), memory_mib; in saved results only
 //! metric  name, core (null: all at once), peer (null: none), unit, samples, min, median, p99, max
 //! test    name, result ("ok" or "failed"), detail (why it failed)
 //! panic   message
@@ -26,6 +27,17 @@ pub enum Event<'a> {
         tsc_hz: u64,
         /// Ticks from the kernel's entry to the first system call of a ring-3 program.
         entry_to_ring3_ticks: Option<u64>,
+    },
+    /// What the machine is: for figures that travel without their machine.
+    Machine {
+        /// What ticks are, or what executes instructions: `icount`, `tcg`, `kvm`, `host`.
+        mode: &'a str,
+        /// The CPU's name.
+        cpu: &'a str,
+        /// The hypervisor's name.
+        hypervisor: Option<&'a str>,
+        /// Memory in MiB.
+        memory_mib: u64,
     },
     /// A figure was taken.
     Metric(&'a Metric),
@@ -64,6 +76,16 @@ impl Display for Event<'_> {
                 let entry = OrNull(entry_to_ring3_ticks);
                 write!(f, "{{\"event\":\"boot\",\"version\":{},\"cores\":{cores},", Text(version))?;
                 write!(f, "\"tsc_hz\":{tsc_hz},\"entry_to_ring3_ticks\":{entry}}}")
+            }
+            Self::Machine { mode, cpu, hypervisor, memory_mib } => {
+                let hypervisor = OrNull(hypervisor.map(Text));
+                write!(
+                    f,
+                    "{{\"event\":\"machine\",\"mode\":{},\"cpu\":{},",
+                    Text(mode),
+                    Text(cpu)
+                )?;
+                write!(f, "\"hypervisor\":{hypervisor},\"memory_mib\":{memory_mib}}}")
             }
             Self::Metric(metric) => {
                 let core = OrNull((metric.core != Metric::ALL_CORES).then_some(metric.core));
@@ -147,6 +169,12 @@ mod tests {
                 r#"{"event":"metric","name":"syscall.null","core":0,"peer":null,"unit":"ticks","#,
                 r#""samples":3,"min":1,"median":2,"p99":2,"max":3}"#
             )
+        );
+        let machine =
+            Event::Machine { mode: "tcg", cpu: "a \"b\"", hypervisor: None, memory_mib: 9 };
+        assert_eq!(
+            machine.to_string(),
+            r#"{"event":"machine","mode":"tcg","cpu":"a \"b\"","hypervisor":null,"memory_mib":9}"#
         );
         let failed = Event::Test { name: "a", failure: Some("x") };
         assert_eq!(

@@ -63,6 +63,8 @@ pub struct Boot {
     pub expect: Expect,
     /// Names that have to be among the metrics on COM2.
     pub metrics: &'static [&'static str],
+    /// Names that have to be among the results on the disk afterwards.
+    pub saved: &'static [&'static str],
     /// Time limit in seconds.
     pub limit: u64,
 }
@@ -76,6 +78,7 @@ const PLAIN: Boot = Boot {
     mutation: Mutation::None,
     expect: Expect::Status(SUCCESS),
     metrics: &[],
+    saved: &[],
     limit: 120,
 };
 
@@ -126,6 +129,15 @@ pub const BOOTS: &[Boot] = &[
         words: BENCH,
         metrics: &["syscall.null"],
         limit: 400,
+        ..PLAIN
+    },
+    Boot {
+        name: "bench.saves-results",
+        words: "bench=auto bench.quick bench.filter=syscall headless exit=qemu",
+        expect: Expect::StatusAfter(SUCCESS, &["figures written to nvme0, namespace 1"]),
+        metrics: &["syscall.null"],
+        saved: &["syscall.null"],
+        limit: 300,
         ..PLAIN
     },
     Boot { name: "attack.4-cores", words: "attack exit=qemu", limit: 400, ..PLAIN },

@@ -12,6 +12,7 @@ cargo xtask: build, boot, test and measure Pollux
     cargo xtask lint       check the house rules (imports, unsafe, file heads and sizes)
     cargo xtask gdb        boot stopped, for a debugger
     cargo xtask soak       repeat boots and benchmarks for hours
+    cargo xtask results    read the figures a machine left on its boot medium
     cargo xtask setup      find or install what the others need (they do so by themselves)
 
 `cargo xtask COMMAND --help` lists the flags of a command. Anything missing (compiler, QEMU,
@@ -92,6 +93,10 @@ pub fn text(command: Command) -> String {
              --accel HOW          auto, tcg or kvm (auto)\n  \
              --limine DIR         folder with Limine's BOOTX64.EFI\n  \
              --kernel FILE        boot this kernel instead of building one\n"
+            .to_owned(),
+        Command::Results => "cargo xtask results DISK: the figures that a machine booted with bench=auto left on its boot\n\
+             medium. DISK is an image or a device such as /dev/sdb (reading one takes permission).\n\n  \
+             --json FILE          write the JSON there instead of a table here\n"
             .to_owned(),
         Command::Setup => "cargo xtask setup: find a compiler for x86_64-unknown-none and -uefi, QEMU and OVMF;\n\
              install or name what is missing.\n\n  \

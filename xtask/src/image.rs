@@ -1,7 +1,8 @@
-//! The boot medium: a GPT disk with one FAT32 EFI system partition, made without root.
+//! The boot medium: a GPT disk with a FAT32 EFI system partition and an empty one for results, made
+//! without root.
 //!
 //! Layout: `/EFI/BOOT/BOOTX64.EFI`, `/limine.conf`, `/pollux/kernel` and `/pollux/NAME` for each
-//! module. The file is sparse; written to a USB stick with `dd` it boots a real machine.
+//! module. The kernel writes to the second partition alone ([`crate::results`]). The file is sparse; written to a USB stick with `dd` it boots a real machine.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,15 +13,19 @@ use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, format_volume};
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
-use gpt::partition_types::EFI;
+use gpt::partition_types::{EFI, OperatingSystem, Type};
+use protocols::results::{PARTITION_NAME, PARTITION_TYPE};
 
 const SECTOR: u64 = 512;
 /// Where the partition begins and what it is aligned to, in bytes.
 const ALIGNMENT: u64 = 1 << 20;
 /// FAT32 has at least 65,525 clusters; one sector each makes this a little over 32 MiB.
 const LEAST: u64 = 48 << 20;
-/// Room on the partition beyond its files, for what the kernel writes back.
+/// Room on the partition beyond its files, for what people add.
 const SPARE: u64 = 16 << 20;
+
+/// The partition for results: the 20,000 figures the kernel keeps, at 200 bytes each.
+const RESULTS: u64 = 4 << 20;
 
 /// A file on the medium.
 #[derive(Clone, Debug)]
@@ -43,7 +48,7 @@ pub fn write(path: &Path, entries: &[Entry]) -> Result<()> {
     let context = || format!("cannot write the image {}", path.display());
     let used: u64 = entries.iter().map(|entry| entry.contents.len() as u64).sum();
     let partition = (used + SPARE).max(LEAST).next_multiple_of(ALIGNMENT);
-    let disk = partition + 2 * ALIGNMENT;
+    let disk = partition + RESULTS + 2 * ALIGNMENT;
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -73,6 +78,11 @@ fn partition_table(file: &mut File, size: u64) -> Result<(u64, u64)> {
         partition.bytes_start(LogicalBlockSize::Lb512)?,
         partition.bytes_len(LogicalBlockSize::Lb512)?,
     );
+    let kind = Type {
+        guid: PARTITION_TYPE.to_string().parse()?,
+        os: OperatingSystem::Custom(PARTITION_NAME.to_owned()),
+    };
+    disk.add_partition(PARTITION_NAME, RESULTS, kind, 0, align)?;
     disk.write()?;
     Ok((start, length))
 }

@@ -5,7 +5,7 @@
 //! [`qemu`], [`qmp`] and [`boot`] run it. [`run`] serves people; [`test`] carries out [`steps`] on
 //! the host and the table of [`boots`] by [`trial`], [`soak`] does so for hours; [`lint`] holds the
 //! house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`] publish it
-//! for [`bench`]. [`process`] sees to it that no child outlives this tool.
+//! for [`bench`], and for [`results`] that came on a disk. [`process`] sees to it that no child outlives this tool.
 
 mod bench;
 mod boot;
@@ -25,6 +25,7 @@ mod qemu;
 mod qmp;
 mod records;
 mod report;
+mod results;
 mod run;
 mod setup;
 mod soak;
@@ -74,6 +75,7 @@ fn execute(command: Command, options: &Options) -> Result<ExitCode> {
         Command::Test => test::run(&workspace, options),
         Command::Bench => bench::run(&workspace, options),
         Command::Soak => soak::run(&workspace, options),
+        Command::Results => results::run(options),
         Command::Help => {
             print!("{}", help::text(command));
             Ok(ExitCode::SUCCESS)

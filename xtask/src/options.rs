@@ -20,6 +20,7 @@ pub enum Command {
     Lint,
     Gdb,
     Soak,
+    Results,
     Setup,
     Help,
 }
@@ -33,6 +34,7 @@ pub const COMMANDS: &[(&str, Command)] = &[
     ("lint", Command::Lint),
     ("gdb", Command::Gdb),
     ("soak", Command::Soak),
+    ("results", Command::Results),
     ("setup", Command::Setup),
     ("help", Command::Help),
 ];
@@ -81,6 +83,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Name the steps, run none.
     pub list: bool,
+    /// The disk or image with results.
+    pub disk: Option<PathBuf>,
     /// Where else the JSON goes.
     pub json: Option<PathBuf>,
     /// Count instructions instead of time.
@@ -117,6 +121,7 @@ impl Default for Options {
             out: None,
             filter: None,
             list: false,
+            disk: None,
             json: None,
             icount: false,
             host: false,
@@ -146,6 +151,7 @@ pub fn flags(command: Command) -> Vec<&'static str> {
         Command::Image => vec!["out", "cmdline", "log", "limine", "loader", "program", "kernel"],
         Command::Gdb => with(&["program", "attach"]),
         Command::Soak => vec!["hours", "minutes", "seed", "filter", "accel", "limine", "kernel"],
+        Command::Results => vec!["json"],
         Command::Setup => vec!["env"],
         Command::Lint | Command::Help => Vec::new(),
     }
@@ -166,6 +172,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, 
                     bail!("no command `{word}`{}", hint(&word, COMMANDS.iter().map(|c| c.0)));
                 };
                 command = Some(*found);
+            }
+            Value(disk) if command == Some(Command::Results) && options.disk.is_none() => {
+                options.disk = Some(disk.into());
             }
             Value(word) if command == Some(Command::Help) => {
                 let topic = word.to_string_lossy().into_owned();

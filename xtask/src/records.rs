@@ -25,6 +25,8 @@ pub struct RawMetric {
 pub struct Records {
     /// The `boot` record, if there was one.
     pub boot: Option<Value>,
+    /// The `machine` record, which results on a disk have.
+    pub machine: Option<Value>,
     /// All figures, in order.
     pub metrics: Vec<RawMetric>,
     /// Names and details of tests, with whether they passed.
@@ -57,6 +59,7 @@ impl Records {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         match value["event"].as_str()? {
             "boot" => self.boot = Some(value.clone()),
+            "machine" => self.machine = Some(value.clone()),
             "metric" => self.metrics.push(metric(value)?),
             "test" => {
                 let passed = value["result"].as_str()? == "ok";

@@ -14,6 +14,7 @@ use crate::medium;
 use crate::options::Options;
 use crate::qemu::{Console, DISK, Machine};
 use crate::records::Records;
+use crate::results;
 use crate::run;
 use crate::setup::Emulator;
 use crate::workspace::Workspace;
@@ -88,12 +89,26 @@ impl<'a> Bench<'a> {
         let limit = Duration::from_secs(boot.limit);
         let enough = |console: &str| boot.expect.said_enough(console);
         let outcome = boot::boot(&machine, &self.emulator, limit, Echo::Silent, &enough)?;
+        let saved = read_back(boot, &machine.dir.join(DISK));
         // Disks are large and made anew each time; the logs stay.
         let _ = std::fs::remove_file(machine.dir.join(DISK));
-        Ok(match judge(boot, &outcome) {
+        Ok(match judge(boot, &outcome).and_then(|remark| saved.map(|()| remark)) {
             Ok(remark) => Verdict::Passed(remark),
             Err(error) => Verdict::Failed(format!("{error:#}\n{}", outcome.last_words(25))),
         })
+    }
+}
+
+/// Whether the disk holds the results that a boot had to save.
+fn read_back(boot: &Boot, disk: &Path) -> Result<()> {
+    if boot.saved.is_empty() {
+        return Ok(());
+    }
+    let (_, metrics) = results::read(disk)?;
+    let is_there = |name: &&str| metrics.iter().any(|metric| metric.name == **name);
+    match boot.saved.iter().find(|name| !is_there(name)) {
+        Some(name) => bail!("the results on the disk have no `{name}`"),
+        None => Ok(()),
     }
 }
 

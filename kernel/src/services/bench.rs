@@ -3,6 +3,7 @@
 use super::console;
 use super::program::{Program, StartError};
 use super::report;
+use super::results;
 use super::wake::{self, Budget};
 use crate::clock;
 use crate::platform::{self, Pollux};
@@ -10,7 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use executor::{CoreId, Instant};
-use kernel_text::options::{Samples, Ticks};
+use kernel_text::options::{Results, Samples, Ticks};
 use kernel_text::table::{self, Scale};
 use protocols::abi::ExitStatus;
 use protocols::abi::metric::{Metric, Unit};
@@ -35,6 +36,8 @@ pub struct Plan {
     pub ticks: Ticks,
     /// Figures whose names begin so; empty: all.
     pub filter: String,
+    /// Whether they stay on the boot medium.
+    pub results: Results,
 }
 
 /// Why there is no complete table.
@@ -80,6 +83,9 @@ pub async fn run(plan: &Plan) -> Result<(), BenchError> {
     console::say("");
     for line in table::lines(&figures, platform::core_count(), scale) {
         console::say_in(line.style, &line.text);
+    }
+    if plan.results == Results::Save && !figures.is_empty() {
+        results::save(&figures, plan.ticks).await;
     }
     measured?;
     if figures.is_empty() { Err(BenchError::NoFigures) } else { Ok(()) }

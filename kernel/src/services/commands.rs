@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use executor::CoreId;
 use hal::x86_64::power;
 use kernel_text::grid::Grid;
-use kernel_text::options::{Exit, Samples, Ticks};
+use kernel_text::options::{Exit, Results, Samples, Ticks};
 use kernel_text::quantity::Bytes;
 
 /// What commands may need.
@@ -150,7 +150,7 @@ async fn run_program(name: &str, arguments: &[&str]) {
 }
 
 async fn run_bench(samples: Samples, prefix: &str) {
-    let plan = Plan { samples, ticks: Ticks::Time, filter: prefix.into() };
+    let plan = Plan { samples, ticks: Ticks::Time, filter: prefix.into(), results: Results::Show };
     if let Err(error) = bench::run(&plan).await {
         console::say(format_args!("bench: {error}"));
     }

@@ -9,6 +9,7 @@ pub mod leave;
 pub mod listings;
 pub mod program;
 pub mod report;
+mod results;
 pub mod shell;
 pub mod wake;
 
@@ -54,6 +55,7 @@ pub async fn init() {
                 samples: options.samples,
                 ticks: options.ticks,
                 filter: options.filter.clone(),
+                results: options.results,
             };
             let result = bench::run(&plan).await;
             if let Err(error) = &result {

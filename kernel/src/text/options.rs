@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! headless                run the benchmark, show it, leave
-//! bench=auto              run the benchmark, show it, go on to the shell
+//! bench=auto              run the benchmark, show it, save it, go on to the shell
+//! results=save|show       whether figures are written to the boot medium (bench=auto: save, else show)
 //! bench.quick             about a tenth of the samples
 //! bench.filter=PREFIX     figures whose names begin so
 //! icount                  ticks count instructions (QEMU's -icount shift=2)
@@ -72,6 +73,15 @@ pub enum Ticks {
     Instructions,
 }
 
+/// What becomes of the benchmark's figures, beside being shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    /// They are written to the boot medium.
+    Save,
+    /// Nothing.
+    Show,
+}
+
 /// The whole command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -87,6 +97,8 @@ pub struct Options {
     pub ticks: Ticks,
     /// Figures to take; empty: all.
     pub filter: String,
+    /// What becomes of them.
+    pub results: Results,
     /// Words that mean nothing here, or whose values don't.
     pub strange: Vec<String>,
 }
@@ -104,9 +116,11 @@ impl Options {
             samples: Samples::Full,
             ticks: Ticks::Time,
             filter: String::new(),
+            results: Results::Show,
             strange: Vec::new(),
         };
         let (mut headless, mut task, mut arguments) = (false, None, Vec::new());
+        let (mut results, mut auto) = (None, false);
         for word in line.split_whitespace() {
             let (key, value) = match word.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
@@ -114,7 +128,12 @@ impl Options {
             };
             match (key, value) {
                 ("headless", None) => headless = true,
-                ("bench", Some("auto")) => task = Some(Task::Bench),
+                ("bench", Some("auto")) => {
+                    task = Some(Task::Bench);
+                    auto = true;
+                }
+                ("results", Some("save")) => results = Some(Results::Save),
+                ("results", Some("show")) => results = Some(Results::Show),
                 ("bench.quick", None) => options.samples = Samples::Quick,
                 ("bench.filter", Some(prefix)) => options.filter = prefix.into(),
                 ("icount", None) => options.ticks = Ticks::Instructions,
@@ -131,6 +150,7 @@ impl Options {
                 _ => options.strange.push(word.into()),
             }
         }
+        options.results = results.unwrap_or(if auto { Results::Save } else { Results::Show });
         let leaves = headless || matches!(task, Some(Task::Test(_) | Task::Attack));
         options.then = if leaves { Then::Leave } else { Then::Shell };
         options.task = match task {
@@ -169,6 +189,16 @@ mod tests {
         let run = Task::Run { name: "hi".into(), arguments: ["a".into(), "b".into()].into() };
         assert_eq!(read("run.args=a,b run=hi"), (run.clone(), Then::Shell));
         assert_eq!(read("run=hi run.args=a,b headless"), (run, Then::Leave));
+    }
+
+    #[test]
+    fn figures_are_saved_when_asked_or_when_nobody_may_be_there() {
+        let results = |line| Options::parse(line).results;
+        assert_eq!(results("headless"), Results::Show);
+        assert_eq!(results("bench=auto headless"), Results::Save);
+        assert_eq!(results("results=save headless"), Results::Save);
+        assert_eq!(results("results=show bench=auto"), Results::Show);
+        assert_eq!(Options::parse("results=burn results").strange, ["results=burn", "results"]);
     }
 
     #[test]
