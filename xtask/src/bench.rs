@@ -75,7 +75,7 @@ pub fn measure(
     machine.announce(&parts.loader);
     let default = if options.icount { ICOUNT_LIMIT } else { LIMIT };
     let limit = options.timeout.unwrap_or(default);
-    let outcome = boot::boot(&machine, emulator, limit, Echo::Shown, &|_| false)?;
+    let outcome = boot::boot(&machine, emulator, limit, Echo::Shown, &[], &|_| false)?;
     if outcome.ended != Ended::Status(SUCCESS) {
         bail!("the benchmark did not end well: {}", outcome.last_words(20));
     }

@@ -71,6 +71,9 @@ pub enum Echo {
     Silent,
 }
 
+/// What a person would type: once the console says the first, the second and Enter.
+pub type Typing = [(&'static str, &'static str)];
+
 /// Runs `machine` (whose console must be [`crate::qemu::Console::Pipe`]) until it ends, the
 /// console holds `enough`, or `limit` has passed.
 pub fn boot(
@@ -78,14 +81,19 @@ pub fn boot(
     emulator: &Emulator,
     limit: Duration,
     echo: Echo,
+    typing: &Typing,
     enough: &dyn Fn(&str) -> bool,
 ) -> Result<Outcome> {
     machine.prepare(emulator)?;
     let start = Instant::now();
     let complaints = File::create(machine.dir.join(COMPLAINTS))?;
     let mut command = machine.command(emulator);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(complaints);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints);
     let child = Running::start(&mut command)?;
+    let mut keyboard = child.take_stdin().context("QEMU has no standard input")?;
+    let mut typing = typing.iter();
+    let mut next = typing.next();
+    let mut read_to = 0;
     let console = Arc::new(Mutex::new(Vec::new()));
     let reader = {
         let console = Arc::clone(&console);
@@ -114,7 +122,17 @@ pub fn boot(
         if let Some(status) = child.wait_until(Some(soon))? {
             break Ended::Status(status.code().unwrap_or(-1));
         }
-        if enough(&text()) {
+        let said = text();
+        if let Some((prompt, line)) = next
+            && let Some(at) = said.get(read_to..).and_then(|new| new.find(prompt))
+        {
+            read_to += at + prompt.len();
+            // A machine that has left meanwhile is noticed in the next round.
+            let _ =
+                keyboard.write_all(format!("{line}\r").as_bytes()).and_then(|()| keyboard.flush());
+            next = typing.next();
+        }
+        if enough(&said) {
             child.kill();
             break Ended::Seen;
         }

@@ -1,8 +1,9 @@
 //! The table of boots that `test` and `soak` drive from outside. Adding one is adding a line.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::boot::{FAILURE, SUCCESS};
+use crate::boot::{FAILURE, SUCCESS, Typing};
+use crate::expect::{EPITAPH, Expect};
 use crate::image::Entry;
 
 /// A loader a boot insists on.
@@ -33,17 +34,6 @@ pub enum Mutation {
     Ballast(usize),
 }
 
-/// What has to happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// QEMU leaves with this status, by `isa-debug-exit`.
-    Status(i32),
-    /// One of these comes up on the console (any case); the machine is ended then.
-    Says(&'static [&'static str]),
-    /// The status, and before it one of these.
-    StatusAfter(i32, &'static [&'static str]),
-}
-
 /// One boot.
 #[derive(Clone, Copy, Debug)]
 pub struct Boot {
@@ -59,6 +49,8 @@ pub struct Boot {
     pub needs: Needs,
     /// What is wrong with the medium.
     pub mutation: Mutation,
+    /// What is typed at the console.
+    pub typing: &'static Typing,
     /// What has to happen.
     pub expect: Expect,
     /// Names that have to be among the metrics on COM2.
@@ -76,6 +68,7 @@ const PLAIN: Boot = Boot {
     words: "exit=qemu",
     needs: Needs::AnyLoader,
     mutation: Mutation::None,
+    typing: &[],
     expect: Expect::Status(SUCCESS),
     metrics: &[],
     saved: &[],
@@ -97,6 +90,7 @@ const METRICS: &[&str] = &[
     "thread.switch",
 ];
 
+const PROMPT: &str = "pollux> ";
 const TESTS: &str = "test exit=qemu";
 const BENCH: &str = "headless bench.quick exit=qemu";
 const HELLO: &str = "run=hello headless exit=qemu";
@@ -114,6 +108,51 @@ pub const BOOTS: &[Boot] = &[
     },
     Boot { name: "kernel-tests.limine", words: TESTS, needs: Needs::Limine, limit: 300, ..PLAIN },
     Boot { name: "program.hello", words: HELLO, ..PLAIN },
+    Boot {
+        name: "shell",
+        typing: &[
+            (PROMPT, "help"),
+            (PROMPT, "cores"),
+            (PROMPT, "tasks 1"),
+            (PROMPT, "mem"),
+            (PROMPT, "log debug"),
+            (PROMPT, "run hello one two"),
+            (PROMPT, "syslog"),
+            (PROMPT, "bench quick syscall.null"),
+            (PROMPT, "frobnicate"),
+            (PROMPT, "cores and more"),
+            (PROMPT, "poweroff"),
+        ],
+        expect: Expect::StatusAfterAll(
+            SUCCESS,
+            &[
+                "this list",
+                "core",
+                "frames",
+                "log level is DEBUG",
+                "hello from core",
+                "syscall.null",
+                "unknown command `frobnicate`",
+                "usage: cores",
+            ],
+        ),
+        ..PLAIN
+    },
+    Boot {
+        name: "panic",
+        typing: &[(PROMPT, "panic")],
+        expect: Expect::StatusAfterAll(
+            FAILURE,
+            &[
+                EPITAPH,
+                "asked for at the shell",
+                "task `shell`",
+                "kernel::services::",
+                "=== end ===",
+            ],
+        ),
+        ..PLAIN
+    },
     Boot { name: "bench.4-cores", words: BENCH, metrics: METRICS, limit: 400, ..PLAIN },
     Boot {
         name: "bench.1-core",
@@ -293,42 +332,6 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
-impl Expect {
-    /// Whether what was waited for stands on the console, if waiting for it is all there is.
-    pub fn said_enough(&self, console: &str) -> bool {
-        match self {
-            Self::Says(texts) => said(console, texts),
-            Self::Status(_) | Self::StatusAfter(..) => false,
-        }
-    }
-
-    /// Judges an end: the exit status (`None`: it was ended from outside) and the console.
-    pub fn judge(&self, status: Option<i32>, console: &str) -> Result<()> {
-        let (expected, texts) = match *self {
-            Self::Status(expected) => (Some(expected), None),
-            Self::Says(texts) => (None, Some(texts)),
-            Self::StatusAfter(expected, texts) => (Some(expected), Some(texts)),
-        };
-        if let Some(texts) = texts
-            && !said(console, texts)
-        {
-            bail!("the console says nothing of: {}", texts.join(" | "));
-        }
-        if let Some(expected) = expected
-            && status != Some(expected)
-        {
-            let meaning = if expected == SUCCESS { "success" } else { "failure" };
-            bail!("expected the kernel to report {meaning} ({expected}), got {status:?}");
-        }
-        Ok(())
-    }
-}
-
-fn said(console: &str, texts: &[&str]) -> bool {
-    let console = console.to_lowercase();
-    texts.iter().any(|text| console.contains(&text.to_lowercase()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,17 +358,5 @@ mod tests {
         assert_eq!((heavy.len(), heavy[3].contents.len()), (4, 2 << 20));
         assert!(String::from_utf8_lossy(&heavy[0].contents).contains("pollux/ballast"));
         assert!(mutated(Mutation::Remove("pollux/b")).is_err());
-    }
-
-    #[test]
-    fn ends_are_judged() {
-        let expect = Expect::StatusAfter(FAILURE, &["no such"]);
-        assert!(expect.judge(Some(35), "No such thing").is_ok());
-        assert!(expect.judge(Some(33), "No such thing").is_err());
-        assert!(expect.judge(Some(35), "fine").is_err());
-        assert!(!expect.said_enough("no such"));
-        assert!(Expect::Says(&["x"]).said_enough("X"));
-        assert!(Expect::Says(&["x"]).judge(None, "x").is_ok());
-        assert!(Expect::Status(33).judge(None, "").is_err());
     }
 }

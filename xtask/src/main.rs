@@ -12,6 +12,7 @@ mod boot;
 mod boots;
 mod build;
 mod elf;
+mod expect;
 mod help;
 mod image;
 mod limine;

@@ -51,6 +51,11 @@ impl Running {
         lock(&self.child).stdout.take()
     }
 
+    /// The child's standard input, if it is a pipe and nobody took it before.
+    pub fn take_stdin(&self) -> Option<std::process::ChildStdin> {
+        lock(&self.child).stdin.take()
+    }
+
     /// Its exit status, if it has left.
     pub fn poll(&self) -> Result<Option<ExitStatus>> {
         lock(&self.child).try_wait().context("cannot wait for a child process")

@@ -79,7 +79,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     machine.announce(&parts.loader);
     if options.headless {
         let limit = options.timeout.unwrap_or(HEADLESS_LIMIT);
-        let outcome = boot::boot(&machine, &emulator, limit, Echo::Shown, &|_| false)?;
+        let outcome = boot::boot(&machine, &emulator, limit, Echo::Shown, &[], &|_| false)?;
         if outcome.ended == Ended::Status(SUCCESS) {
             return Ok(ExitCode::SUCCESS);
         }

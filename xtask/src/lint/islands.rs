@@ -16,6 +16,7 @@ const ISLANDS: &[&str] = &[
     // Ring 3: entry and system calls; and programs whose purpose is to misbehave.
     "bench/src/runtime/",
     "bench/src/bin/attack/",
+    "bench/src/bin/chaos/",
     // The kernel's boot order, its last words, and what its fast paths share without a lock.
     "kernel/src/start.rs",
     "kernel/src/panic.rs",
