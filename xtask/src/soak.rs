@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::boots::{BOOTS, Boot, Expect, Mutation};
+use crate::boots::{BOOTS, Boot, Mutation};
+use crate::expect::Expect;
 use crate::options::Options;
 use crate::progress;
 use crate::qemu::{COMPLAINTS, RECORDS, SERIAL};
