@@ -47,6 +47,10 @@ pub fn record(metric: Metric) {
             }
             return;
         }
+        if figures.try_reserve(1).is_err() {
+            log::warn!("report: no memory for more than {} figures", figures.len());
+            return;
+        }
         figures.push(metric);
     }
     emit(&Event::Metric(&metric));

@@ -6,6 +6,8 @@ use crate::{IMAGE, LIFE_MS, MS, THING};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hint::black_box;
+
 use bench::abi::message::{Info, Message};
 use bench::abi::{ANY_CORE, Handle, PAGE, Rights};
 use bench::runtime::capability::Image;
@@ -138,12 +140,14 @@ fn end(chance: &mut Chance) {
     match chance.below(60) {
         0 => calls::process_exit(1),
         1 => calls::thread_exit(2),
-        2 => {
-            // SAFETY: page zero is never mapped: the process ends here, by a fault.
-            unsafe { core::ptr::without_provenance::<u64>(8).read_volatile() };
-        }
+        // Into the guard below the stack: a fault.
+        2 => _ = fall(0),
         _ => {}
     }
+}
+
+fn fall(depth: u64) -> u64 {
+    if black_box(depth) == u64::MAX { 0 } else { fall(depth + 1) + black_box(depth) }
 }
 
 fn pick(shared: &Shared, chance: &mut Chance) -> Handle {

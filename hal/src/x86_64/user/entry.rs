@@ -166,7 +166,7 @@ unsafe fn load(thread: *mut UserThread) {
         if loaded != thread {
             if fpu::is_modern() && !loaded.is_null() {
                 fpu::save_modern((*loaded).fpu);
-                swap_bases(&mut *loaded, &*thread);
+                swap_bases(loaded, thread);
                 fpu::restore_modern((*thread).fpu);
             } else {
                 exchange(loaded, thread);
@@ -206,10 +206,12 @@ unsafe fn exchange(from: *mut UserThread, to: *mut UserThread) {
 /// Exchanges segment bases by FSGSBASE.
 ///
 /// # Safety
-/// Interrupts are off, GS is the kernel's, the CPU has the instructions.
+/// Interrupts are off, GS is the kernel's, the CPU has the instructions. Both are live; of a thread that waits on another
+/// core's affair that core may be writing the registers, but nobody the bases.
 #[inline(always)]
-unsafe fn swap_bases(from: &mut UserThread, to: &UserThread) {
-    // SAFETY: between the two `swapgs` nothing uses GS; NMI and machine check don't rely on it.
+unsafe fn swap_bases(from: *mut UserThread, to: *mut UserThread) {
+    // SAFETY: between the two `swapgs` nothing uses GS; NMI and machine check don't rely on it. The caller
+    // vouches for the records.
     unsafe {
         asm!(
             "rdfsbase {fs}",
@@ -218,10 +220,10 @@ unsafe fn swap_bases(from: &mut UserThread, to: &UserThread) {
             "wrgsbase {new_gs}",
             "swapgs",
             "wrfsbase {new_fs}",
-            fs = out(reg) from.fs_base,
-            gs = out(reg) from.gs_base,
-            new_gs = in(reg) to.gs_base,
-            new_fs = in(reg) to.fs_base,
+            fs = out(reg) (*from).fs_base,
+            gs = out(reg) (*from).gs_base,
+            new_gs = in(reg) (*to).gs_base,
+            new_fs = in(reg) (*to).fs_base,
             options(nostack, preserves_flags)
         );
     }
