@@ -143,11 +143,16 @@ fn publish(name: &str, core: CoreId, peer: Option<CoreId>, samples: &mut [u64]) 
 }
 
 /// Ticks from the kernel's entry to the first system call of the first ring-3 program: the oldest record
-/// of all SysLogs, as long as it is kept.
+/// of all SysLogs, remembered from the first time it is asked for.
 pub fn entry_to_ring3() -> Option<u64> {
+    static FIRST: spin::Once<u64> = spin::Once::new();
+    if let Some(ticks) = FIRST.get() {
+        return Some(*ticks);
+    }
     let cores = (0..platform::core_count() as u16).map(CoreId);
     let first = cores.filter_map(|core| platform::of(core).syslog.read(0)).map(|entry| entry.tsc);
-    Some(first.min()?.saturating_sub(clock::entry_ticks()))
+    let ticks = first.min()?.saturating_sub(clock::entry_ticks());
+    Some(*FIRST.call_once(|| ticks))
 }
 
 /// Runs the ring-3 suite to its end, or until patience ends.
