@@ -1,6 +1,7 @@
 //! What the kernel does for people, as tasks: the console, the benchmark, the shell. [`init`] is the
 //! first of them and decides by the command line what this boot is for.
 
+pub mod alarms;
 pub mod bench;
 pub mod commands;
 pub mod console;
@@ -41,6 +42,7 @@ pub async fn init() {
     for word in &options.strange {
         log::warn!("command line: unknown `{word}` ignored");
     }
+    alarms::start();
     first_program().await;
     report::emit(&Event::Boot {
         version: env!("CARGO_PKG_VERSION"),
