@@ -51,8 +51,12 @@ fn text(disk: &mut (impl Read + Seek)) -> Result<String> {
     // A block device's length is where its end is; its metadata say 0.
     let length = disk.seek(SeekFrom::End(0))?;
     let mut why = GptError::Absent;
-    for block in BLOCKS {
-        match partition(disk, length, block)? {
+    let places = BLOCKS.map(|block| {
+        let backup = (length / block).saturating_sub(1);
+        [(block, PRIMARY_LBA), (block, backup)]
+    });
+    for (block, lba) in places.into_iter().flatten() {
+        match partition(disk, length, block, lba)? {
             Ok((start, bytes)) => {
                 let bytes = read_at(disk, start, bytes.min(MOST))?;
                 return Ok(protocols::results::read(&bytes)
@@ -66,17 +70,18 @@ fn text(disk: &mut (impl Read + Seek)) -> Result<String> {
     bail!("{why}")
 }
 
-/// Start and length in bytes of the partition for results, if blocks of `block` bytes make sense.
+/// Start and length in bytes of the partition for results, by the table at `lba` of blocks of `block` bytes.
 fn partition(
     disk: &mut (impl Read + Seek),
     length: u64,
     block: u64,
+    lba: u64,
 ) -> Result<Result<(u64, u64), GptError>> {
-    if length < (PRIMARY_LBA + 1) * block {
+    if length < (lba.max(PRIMARY_LBA) + 1) * block {
         return Ok(Err(GptError::Absent));
     }
-    let header = read_at(disk, PRIMARY_LBA * block, block)?;
-    let header = match Header::new_checked(&header, PRIMARY_LBA, length / block) {
+    let header = read_at(disk, lba * block, block)?;
+    let header = match Header::new_checked(&header, lba, length / block) {
         Ok(header) => header,
         Err(error) => return Ok(Err(error)),
     };
@@ -152,7 +157,7 @@ mod tests {
     fn what_the_kernel_writes_is_published() {
         with_image(|file, path| {
             let length = file.metadata().unwrap().len();
-            let (start, bytes) = partition(file, length, 512).unwrap().unwrap();
+            let (start, bytes) = partition(file, length, 512, PRIMARY_LBA).unwrap().unwrap();
             assert_eq!((start % (1 << 20), bytes), (0, 4 << 20));
             let machine =
                 r#"{"event":"machine","mode":"tcg","cpu":"C","hypervisor":"H","memory_mib":7}"#;
@@ -165,6 +170,9 @@ mod tests {
             let null = metrics.iter().find(|metric| metric.name == "syscall.null").unwrap();
             assert_eq!((null.median(), null.mode.as_str()), (200.0, "tcg"));
             assert!(image::read(path, "limine.conf").unwrap().is_some(), "the rest is untouched");
+            file.seek(SeekFrom::Start(512)).unwrap();
+            file.write_all(b"#").unwrap();
+            assert!(read(path).is_ok(), "by the backup table");
             file.seek(SeekFrom::Start(start + 40)).unwrap();
             file.write_all(b"#").unwrap();
             let error = read(path).unwrap_err().to_string();
