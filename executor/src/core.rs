@@ -32,7 +32,7 @@ use crate::{
         run_queue::Credits,
         task::Header,
     },
-    stats::{CoreStats, Counter, Load, TaskInfo},
+    stats::{Counter, TaskInfo},
 };
 
 /// Timers fired in one bunch.
@@ -57,10 +57,10 @@ pub(crate) struct Counters {
     pub(crate) poll_started: Counter,
     pub(crate) yields: Counter,
     pub(crate) wakes_remote: Counter,
-    idle_ticks: Counter,
-    parks: Counter,
-    timers_fired: Counter,
-    stalls: Counter,
+    pub(crate) idle_ticks: Counter,
+    pub(crate) parks: Counter,
+    pub(crate) timers_fired: Counter,
+    pub(crate) stalls: Counter,
     /// `poll_started` of the poll that `check_stall` complained about last.
     stall_reported: Counter,
 }
@@ -355,37 +355,6 @@ impl<P: Platform> Core<P> {
         if held_ticks > P::stall_ticks() && self.counters.stall_reported.get() != running.since.0 {
             self.counters.stall_reported.set(running.since.0);
             P::stalled(&Stall { core: self.id, task: running.task, held_ticks });
-        }
-    }
-
-    /// The core's statistics. Readable from any core.
-    pub fn stats(&self) -> CoreStats {
-        let c = &self.counters;
-        let load = self.load();
-        let remote = c.wakes_remote.get();
-        let yields = c.yields.get();
-        CoreStats {
-            polls: c.polls.get(),
-            busy_ticks: c.busy_ticks.get(),
-            idle_ticks: c.idle_ticks.get(),
-            longest_poll_ticks: c.longest_ticks.get(),
-            tasks: load.tasks,
-            ready: load.ready,
-            wakes_local: c.queued.get().saturating_sub(remote).saturating_sub(yields),
-            wakes_remote: remote,
-            yields,
-            parks: c.parks.get(),
-            timers_fired: c.timers_fired.get(),
-            stalls: c.stalls.get(),
-        }
-    }
-
-    /// How loaded the core is. Readable from any core.
-    pub fn load(&self) -> Load {
-        let ready = self.counters.queued.get().saturating_sub(self.counters.polls.get());
-        Load {
-            tasks: self.shared.tasks.load(Ordering::Relaxed),
-            ready: u32::try_from(ready).unwrap_or(u32::MAX),
         }
     }
 

@@ -5,7 +5,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::platform::{CoreId, Priority};
+use crate::core::Core;
+use crate::platform::{CoreId, Platform, Priority};
 
 /// A counter with one writer.
 #[derive(Debug)]
@@ -109,5 +110,38 @@ impl Load {
     #[must_use]
     pub fn weight(self) -> u32 {
         self.tasks.saturating_add(self.ready.saturating_mul(8))
+    }
+}
+
+impl<P: Platform> Core<P> {
+    /// The core's statistics. Readable from any core.
+    pub fn stats(&self) -> CoreStats {
+        let c = &self.counters;
+        let load = self.load();
+        let remote = c.wakes_remote.get();
+        let yields = c.yields.get();
+        CoreStats {
+            polls: c.polls.get(),
+            busy_ticks: c.busy_ticks.get(),
+            idle_ticks: c.idle_ticks.get(),
+            longest_poll_ticks: c.longest_ticks.get(),
+            tasks: load.tasks,
+            ready: load.ready,
+            wakes_local: c.queued.get().saturating_sub(remote).saturating_sub(yields),
+            wakes_remote: remote,
+            yields,
+            parks: c.parks.get(),
+            timers_fired: c.timers_fired.get(),
+            stalls: c.stalls.get(),
+        }
+    }
+
+    /// How loaded the core is. Readable from any core.
+    pub fn load(&self) -> Load {
+        let ready = self.counters.queued.get().saturating_sub(self.counters.polls.get());
+        Load {
+            tasks: self.shared.tasks.load(Ordering::Relaxed),
+            ready: u32::try_from(ready).unwrap_or(u32::MAX),
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! and all FPU/SSE/AVX state are preserved, except by the message calls, which return a message
 //! in registers (see [`message`]).
 //!
+//! Handles, exit codes, rights and core numbers are 32 bits: the upper half of their register is ignored.
 //! Times are nanoseconds since boot; a deadline is absolute, [`FOREVER`] means none.
 //! Lengths are bytes. Handles are per-process slots (see [`Handle`]); nothing has a global name.
 
