@@ -146,9 +146,13 @@ pub async fn run<P: Platform>(
     announce: impl FnOnce(Vec<Namespace<P>>),
 ) -> Result<(), NvmeError> {
     let Parts { name, registers, dma, writable, stop } = parts;
-    let registers = Registers::new_checked(registers)?;
+    let refused = |error| {
+        log::error!("{name}: {error}: not used");
+        error
+    };
+    let registers = Registers::new_checked(&name, registers).map_err(refused)?;
     log::info!("{name}: NVMe {}", registers.version());
-    registers.disable::<P>().await?;
+    registers.disable::<P>().await.map_err(refused)?;
     let queue = |number, most: u16| {
         let entries = registers.capabilities().max_entries().min(u32::from(most)) as u16;
         Queue::new(&name, number, entries, &registers, &dma)

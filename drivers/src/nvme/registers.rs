@@ -1,5 +1,6 @@
 //! The controller's registers: enabling and disabling it, within the limits it sets itself.
 
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use executor::{Platform, sleep};
@@ -29,13 +30,14 @@ const SHUTDOWN_LIMIT_MS: u64 = 5_000;
 const QUEUES: u16 = 2;
 
 pub(super) struct Registers {
+    name: String,
     region: DeviceRegion,
     capabilities: Capabilities,
 }
 
 impl Registers {
     /// Looks whether this is a controller that can be used.
-    pub(super) fn new_checked(region: DeviceRegion) -> Result<Self, NvmeError> {
+    pub(super) fn new_checked(name: &str, region: DeviceRegion) -> Result<Self, NvmeError> {
         if region.bytes() < offset::DOORBELLS {
             return Err(NvmeError::Unsupported("it has too few registers"));
         }
@@ -56,7 +58,7 @@ impl Registers {
         if capabilities.max_entries() < 2 {
             return Err(NvmeError::Unsupported("its queues hold no entry"));
         }
-        Ok(Self { region, capabilities })
+        Ok(Self { name: name.to_string(), region, capabilities })
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -96,8 +98,10 @@ impl Registers {
             let on = self.wait::<P>("ready before its reset", self.limit(), |status| {
                 status.is_ready() || status.is_fatal()
             });
-            if let Err(NvmeError::Gone) = on.await {
-                return Err(NvmeError::Gone);
+            match on.await {
+                Ok(()) => {}
+                Err(NvmeError::Gone) => return Err(NvmeError::Gone),
+                Err(error) => log::warn!("{}: {error}; resetting it anyway", self.name),
             }
         }
         self.disable_unseen();
@@ -133,7 +137,7 @@ impl Registers {
                 status.shutdown() == ShutdownStatus::Complete
             });
             if let Err(error) = done.await {
-                log::warn!("nvme: {error}: resetting it instead");
+                log::warn!("{}: {error}; resetting it instead", self.name);
             }
         }
         self.disable_unseen();

@@ -2,11 +2,12 @@
 //! that goes wrong.
 
 use std::boxed::Box;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use executor::host::{Virtual, advance, block_on};
 use executor::sync::mpsc;
-use executor::{Platform, Priority, sleep_until, spawn, yield_now};
+use executor::{JoinHandle, Platform, Priority, sleep_until, spawn, yield_now};
 use futures_util::future::join_all;
 use hal::clock::Ticks;
 use hal::sim::{FaultPlan, MemoryReport, SimDevice, SimMachine, WriteFate};
@@ -18,14 +19,17 @@ use super::*;
 use crate::storage::{Lba, StorageDevice, StorageError};
 
 const SECOND: u64 = 1_000_000_000;
-/// What a turn of the core costs: time moves although the reaper polls.
+/// What a turn costs: time moves although the reaper polls.
 const TURN: u64 = 20_000;
 
 struct Rig {
     machine: Rc<SimMachine>,
     device: SimDevice<Model>,
     stop: Arc<Notify>,
+    driver: Driver,
 }
+
+type Driver = RefCell<Option<JoinHandle<Result<(), NvmeError>>>>;
 
 impl Rig {
     fn buffer(&self, bytes: usize, fill: u8) -> hal::dma::DmaBuf {
@@ -54,24 +58,29 @@ fn drive<T: 'static>(
             }
         });
         let device = machine.add("nvme", model);
-        let rig = Rig { machine: machine.clone(), device, stop: Arc::new(Notify::new()) };
+        let stop = Arc::new(Notify::new());
         let parts = Parts {
             name: "nvme0".into(),
-            registers: rig.device.region(0x2000),
+            registers: device.region(0x2000),
             dma: machine.dma(),
             writable: Writable::Yes,
-            stop: rig.stop.clone(),
+            stop: stop.clone(),
         };
         let (sender, mut receiver) = mpsc::channel(1);
         let driver = spawn::<Virtual, _>("nvme0", Priority::High, async move {
             run::<Virtual>(parts, |found| drop(sender.try_send(found))).await
         });
+        let rig =
+            Rig { machine: machine.clone(), device, stop, driver: RefCell::new(Some(driver)) };
         let soon = Virtual::now().after(10 * SECOND);
         let first = executor::timeout::<Virtual, _>(soon, receiver.receive()).await;
         let namespace = first.ok().flatten().and_then(|found| found.into_iter().next());
         let output = work(&rig, namespace).await;
         rig.stop.notify();
-        let end = driver.await.expect("nobody cancels it");
+        let end = match rig.driver.take() {
+            Some(driver) => driver.await.expect("nobody cancelled it"),
+            None => Ok(()),
+        };
         drop(receiver);
         time.cancel();
         let _ = time.await;
@@ -146,10 +155,8 @@ fn an_orderly_end_is_announced_to_the_controller() {
 fn many_at_once_more_than_the_queue_holds() {
     let ((), end, memory) = drive(Model::new(), async |rig, namespace| {
         let disk = &namespace.expect("one namespace");
-        let reads = (0..500u64).map(|number| async move {
-            let place = Lba(number % BLOCKS as u64);
-            disk.read(place, rig.buffer(512, 1)).await.result
-        });
+        let reads = (0..500u64)
+            .map(|number| async move { disk.read(Lba(number), rig.buffer(512, 1)).await.result });
         assert!(join_all(reads).await.into_iter().all(|result| result == Ok(())));
     });
     assert_eq!((end, memory), (Ok(()), MemoryReport::default()));
@@ -302,18 +309,20 @@ fn reads_dropped_in_flight_give_their_memory_back_in_the_end() {
 
 #[test]
 fn a_driver_that_is_dropped_answers_everybody() {
-    block_on::<Virtual, _>(async {
-        let machine = SimMachine::new();
-        let device = machine.add("nvme", Model::new());
-        let stop = Arc::new(Notify::new());
-        let registers = device.region(0x2000);
-        let (name, dma, writable) = ("nvme0".into(), machine.dma(), Writable::No);
-        let parts = Parts { name, registers, dma, writable, stop };
-        let driver = run::<Virtual>(parts, |_| {});
-        let limit = Virtual::now().after(10_000_000);
-        assert!(executor::timeout::<Virtual, _>(limit, driver).await.is_err());
-        assert_eq!(machine.memory().rings, 4, "leaked: nobody looked whether it stopped");
+    let ((), _, memory) = drive(with_fates(|_| Fate::Lost), async |rig, namespace| {
+        let disk = namespace.expect("one namespace");
+        let cancel = async {
+            let driver = rig.driver.take().expect("it runs");
+            driver.cancel();
+            assert!(driver.await.is_err());
+        };
+        let read = disk.read(Lba(0), rig.buffer(512, 0));
+        let (read, ()) = futures_util::future::join(read, cancel).await;
+        assert_eq!((read.result, read.buf.is_some()), (Err(StorageError::Reset), false));
+        assert_eq!(disk.flush().await, Err(StorageError::Gone));
     });
+    // Leaked: nobody looked whether the controller stopped.
+    assert_eq!((memory.lent, memory.owned, memory.rings), (1, 0, 4));
 }
 
 #[test]
@@ -324,10 +333,7 @@ fn namespaces_that_cannot_be_used_are_left_out() {
         }
     };
     let model = model(|model| model.identify = Box::new(protected));
-    let ((), end, _) = drive(model, async |rig, namespace| {
-        rig.stop.notify();
-        assert!(namespace.is_none());
-    });
+    let ((), end, _) = drive(model, async |_, namespace| assert!(namespace.is_none()));
     assert_eq!(end, Ok(()));
 }
 
