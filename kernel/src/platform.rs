@@ -10,7 +10,8 @@ use hal::x86_64::{MAX_CORES, cpu, interrupts, ipi, paging, percpu, user};
 #[derive(Debug)]
 pub enum Pollux {}
 
-/// What one core keeps.
+/// What one core keeps, on cache lines of its own: the log's head moves with every system call.
+#[repr(align(128))]
 pub struct Here {
     /// Its number.
     pub core: CoreId,
