@@ -72,7 +72,7 @@ fn bars(group: &[&Metric]) -> String {
     // One late sample must not flatten all bars: the scale ends at four times the median.
     let scale = tails.min(medians * 4.0).max(f64::MIN_POSITIVE);
     let height = ROW * group.len() as f64;
-    let mut svg = open(LEFT + WIDTH + 150.0, height, "median by core, with the 99th percentile");
+    let mut svg = open(LEFT + WIDTH + 220.0, height, "median by core, with the 99th percentile");
     for (row, metric) in group.iter().enumerate() {
         let y = ROW * row as f64;
         let length = |value: f64| (value / scale).clamp(0.0, 1.0) * WIDTH;
