@@ -319,13 +319,14 @@ fn rustup_adds(rustc: &Path, target: Target) -> bool {
     true
 }
 
-/// Whether rustup's server takes connections. Offline this must fail within seconds.
+/// Whether there is a point in asking rustup: a server of one's own that takes no connections is
+/// found out within seconds. Of its usual one rustup itself says so soon enough.
 fn server_answers() -> bool {
     let proxied = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     if proxied.iter().any(|name| env::var_os(name).is_some()) {
         return true; // only rustup can tell
     }
-    let server = env::var("RUSTUP_DIST_SERVER").unwrap_or_default();
+    let Ok(server) = env::var("RUSTUP_DIST_SERVER") else { return true };
     let Some(address) = address_of(&server) else { return false };
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -337,11 +338,8 @@ fn server_answers() -> bool {
     receiver.recv_timeout(Duration::from_secs(4)).unwrap_or(false)
 }
 
-/// `host:port` of a server's URL; rustup's own server if there is none.
+/// `host:port` of a server's URL.
 fn address_of(url: &str) -> Option<String> {
-    if url.is_empty() {
-        return Some("static.rust-lang.org:443".to_owned());
-    }
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split('/').next()?;
     let port = if scheme == "http" { 80 } else { 443 };
@@ -371,7 +369,7 @@ mod tests {
 
     #[test]
     fn servers_have_addresses() {
-        assert_eq!(address_of("").as_deref(), Some("static.rust-lang.org:443"));
+        assert_eq!(address_of(""), None);
         assert_eq!(address_of("http://a.b/c").as_deref(), Some("a.b:80"));
         assert_eq!(address_of("https://a.b:8080/c").as_deref(), Some("a.b:8080"));
         assert_eq!(address_of("nonsense"), None);
