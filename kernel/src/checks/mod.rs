@@ -25,6 +25,7 @@ macro_rules! ensure {
     };
 }
 
+mod capabilities;
 mod chaos;
 mod clocks;
 mod interrupts;
@@ -83,6 +84,7 @@ const ROOMS: &[&[Check]] = &[
     interrupts::CHECKS,
     records::CHECKS,
     processes::CHECKS,
+    capabilities::CHECKS,
     chaos::CHECKS,
 ];
 

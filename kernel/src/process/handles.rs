@@ -4,9 +4,12 @@
 //! takes two loads and one comparison, so it can stand on the IPC path. Changes go under the
 //! table's lock; a slot that is emptied first loses its generation, so no new reader gets in, and the
 //! object behind it is let go only after every core has passed a quiescent point
-//! ([`super::reclaim`]), so no reader that got in before is left with a dangling pointer.
+//! ([`super::reclaim`]), so no reader that got in before is left with a dangling pointer. Generations begin again after
+//! 65,535 uses of a slot, else a client could wear out its server's table; before that the slot rests until every core
+//! has passed by, so no reader sees the same generation twice.
 
 use super::object::{Capability, Kernel, Object};
+use super::reclaim;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 use protocols::abi::{Error, Handle, ObjectKind, Rights};
@@ -34,10 +37,23 @@ pub struct HandleTable {
 #[derive(Debug)]
 struct Writer {
     free: alloc::vec::Vec<u16>,
+    /// Slots whose generations begin again after that round of [`reclaim`].
+    resting: alloc::vec::Vec<(u16, u64)>,
     used_chunks: usize,
     live: usize,
     /// The process has ended: nothing comes in any more, or it would stay for ever (its own process, say).
     closed: bool,
+}
+
+impl Writer {
+    fn wake_rested(&mut self) {
+        while let Some((index, round)) = self.resting.first().copied()
+            && reclaim::is_past(round)
+        {
+            self.resting.remove(0);
+            self.free.push(index);
+        }
+    }
 }
 
 const fn what(generation: u16, kind: u8, rights: u32) -> u64 {
@@ -51,6 +67,7 @@ impl HandleTable {
             chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
             writer: spin::Mutex::new(Writer {
                 free: alloc::vec::Vec::new(),
+                resting: alloc::vec::Vec::new(),
                 used_chunks: 0,
                 live: 0,
                 closed: false,
@@ -116,6 +133,7 @@ impl HandleTable {
         if writer.closed {
             return Err(capability);
         }
+        writer.wake_rested();
         let index = match writer.free.pop() {
             Some(index) => index,
             None => {
@@ -176,9 +194,10 @@ impl HandleTable {
         slot.what.store(what(next, 0, 0), Release);
         let object = slot.object.load(Relaxed);
         writer.live -= 1;
-        // A generation that has come round could make an old handle good again; such a slot retires.
         if next != 1 {
             writer.free.push(index);
+        } else {
+            writer.resting.push((index, reclaim::ask_for_round()));
         }
         // SAFETY: kind and pointer are what `insert` took apart; the slot no longer names them.
         unsafe { Capability::from_raw(kind, object, rights) }
@@ -216,10 +235,11 @@ impl HandleTable {
 
     /// How many more it can take.
     pub fn room(&self) -> usize {
-        let writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         if writer.closed {
             return 0;
         }
+        writer.wake_rested();
         writer.free.len() + (CHUNKS - writer.used_chunks) * CHUNK
     }
 

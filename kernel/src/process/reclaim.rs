@@ -13,7 +13,7 @@ use super::thread::Thread;
 use crate::platform::{self, Pollux};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use executor::sync::Notify;
 use executor::{CoreId, Priority};
 
@@ -31,6 +31,10 @@ const BACKLOG_MAX: usize = 4096;
 
 static WAITING: spin::Mutex<Vec<Kept>> = spin::Mutex::new(Vec::new());
 static ARRIVED: Notify = Notify::new();
+/// Rounds that are over.
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+/// Rounds that somebody waits for.
+static WANTED: AtomicU64 = AtomicU64::new(0);
 /// Kept and not dropped yet.
 static BACKLOG: AtomicUsize = AtomicUsize::new(0);
 
@@ -50,6 +54,20 @@ fn keep(kept: Kept) {
     ARRIVED.notify();
 }
 
+/// Asks for the round after which every core will have passed a quiescent point since now: see [`is_past`].
+pub fn ask_for_round() -> u64 {
+    // The one that may be under way began earlier.
+    let round = ROUNDS.load(Acquire) + 2;
+    WANTED.fetch_max(round, Relaxed);
+    ARRIVED.notify();
+    round
+}
+
+/// Whether that round is over.
+pub fn is_past(round: u64) -> bool {
+    ROUNDS.load(Acquire) >= round
+}
+
 /// Waits until not too much waits to be dropped. For tasks that make objects for ring 3.
 pub async fn keep_up() {
     while BACKLOG.load(Relaxed) > BACKLOG_MAX {
@@ -64,6 +82,10 @@ pub fn start() {
             ARRIVED.wait().await;
             let mut batch = core::mem::take(&mut *WAITING.lock());
             quiesce().await;
+            // One that was asked for while this one was under way needs the next one.
+            if ROUNDS.fetch_add(1, AcqRel) + 1 < WANTED.load(Relaxed) {
+                ARRIVED.notify();
+            }
             while !batch.is_empty() {
                 let piece = batch.split_off(batch.len().saturating_sub(PIECE));
                 BACKLOG.fetch_sub(piece.len(), Relaxed);
