@@ -39,7 +39,9 @@ pub fn text(command: Command) -> String {
         Command::Help => TOP.to_owned(),
         Command::Run => format!(
             "cargo xtask run: build the kernel, its loader and ring-3 programs, make a disk image, and\n\
-             boot it (q35, UEFI, NVMe disk, e1000e, xHCI). The terminal becomes the serial console:\n\
+             boot it (q35, UEFI, NVMe disk, e1000e, xHCI). It measures itself quickly, prints the table and\n\
+             leaves you at its shell (with --cmdline or --program: does what those say first).\n\
+             The terminal becomes the serial console:\n\
              Ctrl-C goes to Pollux; Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys.\n\n{MACHINE}{DISPLAY}  \
              --headless           run the benchmark, print it, exit 0 if it succeeded\n  \
              --program FILE       run this ring-3 ELF after boot (and leave with its status if --headless)\n  \

@@ -70,6 +70,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut words: Vec<&str> = parts.run.as_deref().into_iter().collect();
     if options.headless {
         words.extend(["headless", "exit=qemu"]);
+    } else if options.program.is_none() && options.cmdline.is_empty() {
+        // What a first look should see: the table, and then the shell.
+        words.extend(["bench=auto", "bench.quick", "results=show"]);
     }
     let folder = folder(workspace, "run")?;
     let console = if options.headless { Console::Pipe } else { Console::Terminal };
