@@ -19,8 +19,7 @@ cargo xtask: build, boot, test and measure Pollux
 firmware) is named; on Debian and Ubuntu as root, or with passwordless sudo, it is installed.
 ";
 
-const MACHINE: &str = "\
-  --smp N              virtual CPUs (4)
+const MACHINE: &str = "  --smp N              virtual CPUs (4)
   --memory SIZE        guest memory: 512, 512M, 2G (512)
   --accel HOW          auto, tcg or kvm (auto: KVM only if the CPU has vmx or svm)
   --cmdline WORDS      words for the kernel's command line; may be given several times

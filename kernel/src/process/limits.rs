@@ -9,7 +9,7 @@ use protocols::abi::Error;
 /// Most threads of a process.
 pub const THREADS_MAX: usize = 64;
 /// Most processes at a time.
-pub const PROCESSES_MAX: u32 = 1024;
+pub const PROCESSES_MAX: usize = 1024;
 /// What the kernel's heap may become of the machine's memory before ring 3's wishes are refused: one part in so many. The
 /// heap never shrinks, so this is also what a bomb costs the machine for good (at worst twice this, see
 /// [`heap::has_room`]).

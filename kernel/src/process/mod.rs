@@ -37,6 +37,8 @@ use thread::{Start, Thread};
 pub struct Process {
     /// Its number, never used again.
     pub id: u32,
+    /// The id of the program it descends from, which the kernel started: its own if that is itself.
+    pub job: u32,
     /// Its program's name, for people.
     pub name: String,
     /// Its memory.
@@ -57,31 +59,61 @@ struct Threads {
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-static LIVE: AtomicU32 = AtomicU32::new(0);
+/// Every process that hasn't ended, with its job.
+static LIVING: spin::Mutex<Vec<(u32, Arc<Process>)>> = spin::Mutex::new(Vec::new());
+
+/// Kills all processes of a job, and those they start meanwhile. Returns at once.
+pub fn end_job(job: u32) {
+    let end = async move {
+        loop {
+            let members: Vec<Arc<Process>> = {
+                let living = LIVING.lock();
+                living
+                    .iter()
+                    .filter(|(of, _)| *of == job)
+                    .map(|(_, process)| process.clone())
+                    .collect()
+            };
+            if members.is_empty() {
+                break;
+            }
+            for process in members {
+                process.end(ExitStatus::Killed);
+                process.ended.wait().await;
+            }
+        }
+    };
+    executor::spawn::<Pollux, _>("end job", Priority::Normal, end).detach();
+}
 
 /// Processes that haven't ended.
 pub fn live_count() -> u32 {
-    LIVE.load(Relaxed)
+    LIVING.lock().len() as u32
 }
 
 impl Process {
     /// An empty process without threads.
-    pub fn new(name: &str) -> Result<Arc<Self>, Error> {
+    pub fn new(name: &str, job: Option<u32>) -> Result<Arc<Self>, Error> {
         limits::room_for_object()?;
         let space = Space::new()?;
-        if LIVE.fetch_add(1, Relaxed) >= PROCESSES_MAX {
-            LIVE.fetch_sub(1, Relaxed);
-            return Err(Error::LimitReached);
-        }
-        Ok(Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, Relaxed),
+        let id = NEXT_ID.fetch_add(1, Relaxed);
+        let process = Arc::new(Self {
+            id,
+            job: job.unwrap_or(id),
             name: name.into(),
             space,
             handles: HandleTable::new(),
             ended: Event::new(),
             threads: spin::Mutex::new(Threads::default()),
             next_thread: AtomicU32::new(1),
-        }))
+        });
+        let mut living = LIVING.lock();
+        if living.len() >= PROCESSES_MAX {
+            return Err(Error::LimitReached);
+        }
+        living.push((process.job, process.clone()));
+        drop(living);
+        Ok(process)
     }
 
     /// Starts a thread on `core`.
@@ -151,7 +183,7 @@ impl Process {
         drop(self.handles.drain());
         self.space.dissolve().await;
         crate::services::console::ended(self.id, &self.name);
-        LIVE.fetch_sub(1, Relaxed);
+        LIVING.lock().retain(|(_, process)| process.id != self.id);
         self.ended.set(status);
     }
 }

@@ -26,6 +26,8 @@ const STACK_TOP: u64 = USER_END - 16 * PAGE as u64;
 /// What a new process is given.
 #[derive(Debug)]
 pub struct Request {
+    /// The job it belongs to; `None`: one of its own.
+    pub job: Option<u32>,
     /// Where its main thread lives.
     pub core: CoreId,
     /// Its arguments; the first is its name.
@@ -63,7 +65,7 @@ impl Request {
             ));
             words.push(format!("image={}:{number}", image.name));
         }
-        Self { core, arguments: words, capabilities }
+        Self { job: None, core, arguments: words, capabilities }
     }
 
     /// What a process asks for its child, out of its own memory and table.
@@ -104,7 +106,7 @@ impl Request {
                 handle.tag,
             ));
         }
-        Ok(Self { core, arguments, capabilities })
+        Ok(Self { job: Some(parent.process.job), core, arguments, capabilities })
     }
 }
 
@@ -114,7 +116,7 @@ pub async fn start(image: &Image, request: Request) -> Result<Arc<Process>, Erro
         log::warn!("program `{}` can't be run: {error}", image.name);
         Error::BadImage
     })?;
-    let process = Process::new(&image.name)?;
+    let process = Process::new(&image.name, request.job)?;
     let (core, started) = (request.core, prepare(&process, &plan, request));
     match started.and_then(|start| process.spawn_thread(core, start)) {
         Ok(_thread) => Ok(process),

@@ -1,7 +1,7 @@
 //! Running a program the kernel was asked for, to its end.
 
 use crate::platform::Pollux;
-use crate::process::{Process, image, spawn};
+use crate::process::{self, Process, image, spawn};
 use alloc::string::String;
 use alloc::sync::Arc;
 use executor::CoreId;
@@ -19,7 +19,7 @@ pub enum StartError {
     Refused(Error),
 }
 
-/// A running program, killed when this is dropped before its end.
+/// A running program, killed with all its children when this is dropped before its end.
 #[derive(Debug)]
 pub struct Program {
     process: Arc<Process>,
@@ -44,9 +44,11 @@ impl Program {
         self.process.ended.wait().await
     }
 
-    /// Ends it now.
+    /// Ends it now, and whatever it started.
     pub fn kill(&self) {
-        self.process.end(ExitStatus::Killed);
+        if self.process.ended.get().is_none() {
+            process::end_job(self.process.job);
+        }
     }
 }
 

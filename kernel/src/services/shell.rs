@@ -42,7 +42,7 @@ async fn run(shell: Shell) {
         let command = pin!(commands::run(&shell, &line));
         let interrupted = pin!(input.interrupted());
         if let Either::Right(((), _)) = select(command, interrupted).await {
-            console::say("^C");
+            console::say("^C: stopped, with all it had started");
         }
     }
     log::warn!("shell: there is no input any more");

@@ -68,7 +68,8 @@ pub unsafe fn init(hpet: Option<*mut u64>) -> Result<Verdict, TimeError> {
     rates[2].hz = u64::from(cpu::cpuid(0x16).eax & 0xffff) * 1_000_000;
 
     apic::timer_start_silent();
-    let (apic_from, start) = (apic::timer_remaining(), clock::now());
+    let apic_count = || u64::from(apic::timer_remaining());
+    let (start, apic_from) = sample(apic_count);
     for attempt in 1..=3 {
         let window = WINDOW_MS * attempt;
         let by_hpet = hpet.as_ref().map_or(0, |hpet| measure(hpet, window));
@@ -86,8 +87,9 @@ pub unsafe fn init(hpet: Option<*mut u64>) -> Result<Verdict, TimeError> {
     // The APIC's counter ran all the while. If nothing was measured, give it a window of its own.
     let window_end = start + clock::us_to_ticks(WINDOW_MS * 1_000);
     clock::spin_until(WINDOW_MS * 1_000, || clock::now() >= window_end);
-    let spent = clock::now() - start;
-    let counted = u64::from(apic_from.wrapping_sub(apic::timer_remaining()));
+    let (end, apic_to) = sample(apic_count);
+    let spent = end.saturating_sub(start).max(1);
+    let counted = u64::from((apic_from as u32).wrapping_sub(apic_to as u32));
     let apic_hz = (u128::from(counted) * u128::from(verdict.rate.hz) / u128::from(spent)) as u64;
     let mode = timer::choose((counted > 0).then_some(apic_hz)).ok_or(TimeError::NoTimer)?;
     timer::init_this_core();
@@ -146,12 +148,13 @@ fn hypervisor_hz() -> u64 {
     u64::from(cpu::cpuid(TIMING).eax) * 1_000
 }
 
-/// A count and the TSC at that moment.
-fn sample(counter: &impl Counter) -> (u64, u64) {
+/// The TSC and a count at that moment: of eight readings the one that took least, since a virtual CPU
+/// may lose the host between the two.
+fn sample(read: impl Fn() -> u64) -> (u64, u64) {
     let mut best = (u64::MAX, 0, 0);
     for _ in 0..8 {
         let before = clock::now();
-        let count = counter.read();
+        let count = read();
         let spent = clock::now().saturating_sub(before);
         if spent < best.0 {
             best = (spent, before + spent / 2, count);
@@ -162,13 +165,13 @@ fn sample(counter: &impl Counter) -> (u64, u64) {
 
 /// The TSC's rate over a window of `ms`; 0 if the counter stands still.
 fn measure(counter: &impl Counter, ms: u64) -> u64 {
-    let (tsc_from, from) = sample(counter);
+    let (tsc_from, from) = sample(|| counter.read());
     let window = counter.counts(ms);
     let passed = (0..READINGS).any(|_| counter.elapsed(from, counter.read()) >= window);
     if !passed {
         return 0;
     }
-    let (tsc_to, to) = sample(counter);
+    let (tsc_to, to) = sample(|| counter.read());
     counter.rate(tsc_to.saturating_sub(tsc_from), counter.elapsed(from, to))
 }
 
