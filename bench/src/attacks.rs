@@ -1,8 +1,8 @@
 //! What the attack suite tries on the kernel, and how each attempt has to end.
 //!
-//! Each attack is a process of its own: `attack NAME`. An attack that ought to be stopped by the CPU
-//! names the exceptions that may end it; one that ought to be answered with errors checks them itself
-//! and ends with zero; one that would go on for ever is killed.
+//! Each attack is a process of its own: `attack NAME`. An attack that ought to be stopped by the
+//! CPU names the exceptions that may end it; one that ought to be answered with errors checks them
+//! itself and ends with zero; one that would go on for ever is killed.
 
 use crate::runtime::ExitCode;
 

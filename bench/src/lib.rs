@@ -2,10 +2,11 @@
 //!
 //! [`runtime`] is what a ring-3 program stands on: entry, system calls, heap, console, threads, the
 //! executor. `src/bin` holds the programs, one a file: those that measure (`bench` leads them) and
-//! those that attack (`attack_suite`). [`arguments`] and [`measure`] are pure and tested on the host.
+//! those that attack (`attack_suite`). [`arguments`] and [`measure`] are pure and tested on the
+//! host.
 //!
-//! Everything type-checks on the host too, where system calls answer [`protocols::abi::Error::NotSupported`]
-//! and a program's `main` only says where it belongs.
+//! Everything type-checks on the host too, where system calls answer
+//! [`protocols::abi::Error::NotSupported`] and a program's `main` only says where it belongs.
 #![no_std]
 
 extern crate alloc;

@@ -1,7 +1,8 @@
 //! The `probe` program as the suite sees it: one process that takes one figure on one core.
 //!
-//! Arguments: `probe FIGURE [peer=N] [budget_ms=N] [exact] [cycles]` takes a distribution and reports it;
-//! with `window_ns=N` it counts operations in [`crate::catalogue::WINDOWS`] windows instead, together with others:
+//! Arguments: `probe FIGURE [peer=N] [budget_ms=N] [exact] [cycles]` takes a distribution and
+//! reports it; with `window_ns=N` it counts operations in [`crate::catalogue::WINDOWS`] windows
+//! instead, together with others:
 //!
 //! ```text
 //! probe: set up, warm up, signal READY ──▶ suite waits for all of them

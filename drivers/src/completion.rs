@@ -58,8 +58,8 @@ impl FromStr for CompletionMode {
     }
 }
 
-/// What a queue's reaper, its submitters and the shell share: the mode, and a way to get the reaper's
-/// attention.
+/// What a queue's reaper, its submitters and the shell share: the mode, and a way to get the
+/// reaper's attention.
 #[derive(Debug)]
 pub struct CompletionControl {
     mode: AtomicU8,
@@ -92,8 +92,8 @@ impl CompletionControl {
         }
     }
 
-    /// Makes the reaper look at the queue now, whatever the mode: before a command is called overdue,
-    /// since its interrupt may have been lost.
+    /// Makes the reaper look at the queue now, whatever the mode: before a command is called
+    /// overdue, since its interrupt may have been lost.
     pub fn look_now(&self) {
         self.attention.notify();
     }

@@ -3,10 +3,10 @@
 //! ([`reaper`]), how they are noticed ([`completion`]), and the [`registry`] that binds PCI ids to
 //! drivers.
 //!
-//! A driver is an `async fn`: it is given the device's registers, DMA memory and interrupts by `hal`,
-//! registers what it found under a device trait, and serves until the device goes away. No `unsafe`,
-//! no interrupt handlers; every one is tested on the host against `hal`'s simulated machine. How to
-//! write one: `docs/writing-a-driver.md`.
+//! A driver is an `async fn`: it is given the device's registers, DMA memory and interrupts by
+//! `hal`, registers what it found under a device trait, and serves until the device goes away. No
+//! `unsafe`, no interrupt handlers; every one is tested on the host against `hal`'s simulated
+//! machine. How to write one: `docs/writing-a-driver.md`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-// Under loom only the table is compiled: the executor's own model check leaves out what the rest needs.
+// Under loom only the table is compiled: the executor's own model check leaves out what the rest
+// needs.
 pub mod slots;
 
 #[cfg(not(loom))]

@@ -14,8 +14,8 @@ impl MacAddress {
     /// The address everybody listens to.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
-    /// Whether it can be a device's own: not a group address and not all zeros. Devices that come with
-    /// nonsense in their EEPROM are refused by this.
+    /// Whether it can be a device's own: not a group address and not all zeros. Devices that come
+    /// with nonsense in their EEPROM are refused by this.
     pub const fn is_station(self) -> bool {
         let [a, b, c, d, e, f] = self.0;
         a & 1 == 0 && (a | b | c | d | e | f) != 0
@@ -91,8 +91,8 @@ impl Frame {
 
 /// A network interface card.
 ///
-/// The futures may be dropped at any time: a frame not yet received stays for the next call, and one
-/// being sent is sent or not. They stay on the core that polls them (no `Send` bound).
+/// The futures may be dropped at any time: a frame not yet received stays for the next call, and
+/// one being sent is sent or not. They stay on the core that polls them (no `Send` bound).
 #[allow(async_fn_in_trait)]
 pub trait NetDevice {
     /// What it is.

@@ -1,8 +1,8 @@
 //! Which driver is for which PCI function.
 //!
-//! A table of patterns, most of them constants of the drivers themselves. The most exact match wins, so
-//! a driver for one device takes it from the driver for its class; among equals the first. Pure: what
-//! a driver *is* (here any `D`) is up to whoever starts them.
+//! A table of patterns, most of them constants of the drivers themselves. The most exact match
+//! wins, so a driver for one device takes it from the driver for its class; among equals the first.
+//! Pure: what a driver *is* (here any `D`) is up to whoever starts them.
 //!
 //! ```
 //! use drivers::registry::{Match, PciId, Registry};

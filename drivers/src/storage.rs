@@ -1,7 +1,7 @@
 //! Storage devices as the rest of the kernel knows them.
 //!
-//! How completion is noticed (polled, by interrupt) is not to be seen here. Several operations may be
-//! under way at once; nothing orders them but [`flush`](StorageDevice::flush) and awaiting.
+//! How completion is noticed (polled, by interrupt) is not to be seen here. Several operations may
+//! be under way at once; nothing orders them but [`flush`](StorageDevice::flush) and awaiting.
 
 use core::fmt;
 
@@ -52,8 +52,8 @@ pub struct StorageInfo {
 }
 
 impl StorageInfo {
-    /// Checks an operation on `bytes` bytes at `lba`, and says how many blocks they are. Every device
-    /// asks this before it tells the hardware anything.
+    /// Checks an operation on `bytes` bytes at `lba`, and says how many blocks they are. Every
+    /// device asks this before it tells the hardware anything.
     pub fn blocks_of(&self, lba: Lba, bytes: usize) -> Result<u32, StorageError> {
         let size = self.block_size.max(1) as usize;
         if bytes == 0 || !bytes.is_multiple_of(size) || bytes > self.max_transfer_bytes as usize {
@@ -86,7 +86,8 @@ pub enum StorageError {
     /// The device refused or failed it for a reason of its own. It may be repeated once.
     #[error("the device failed the operation")]
     Device,
-    /// The device did not answer in time; what became of the operation is unknown. It may be repeated.
+    /// The device did not answer in time; what became of the operation is unknown. It may be
+    /// repeated.
     #[error("the device did not answer in time")]
     TimedOut,
     /// The device was reset under the operation; what became of it is unknown. It may be repeated.
@@ -106,7 +107,8 @@ pub enum StorageError {
 pub struct Completion {
     /// Whether it succeeded.
     pub result: Result<(), StorageError>,
-    /// The buffer; `None` if the device may still be using it (it is freed when the device is done).
+    /// The buffer; `None` if the device may still be using it (it is freed when the device is
+    /// done).
     pub buf: Option<DmaBuf>,
 }
 
@@ -119,8 +121,8 @@ impl Completion {
 
 /// A disk, a partition, anything made of numbered blocks.
 ///
-/// The futures are cancelled by dropping them: the buffer then belongs to the device until it is done,
-/// and to nobody afterwards. They stay on the core that polls them (no `Send` bound).
+/// The futures are cancelled by dropping them: the buffer then belongs to the device until it is
+/// done, and to nobody afterwards. They stay on the core that polls them (no `Send` bound).
 #[allow(async_fn_in_trait)]
 pub trait StorageDevice {
     /// What it is.
@@ -143,7 +145,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// What is let through is exactly the whole blocks inside the device, and nothing overflows.
+        /// What is let through is exactly the whole blocks inside the device, and nothing
+        /// overflows.
         #[test]
         fn only_whole_blocks_inside_pass(
             shift in 9u32..13,

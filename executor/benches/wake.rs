@@ -1,4 +1,5 @@
-//! Two tasks hand a token to and fro on one thread: what a wake and a poll cost, here and elsewhere.
+//! Two tasks hand a token to and fro on one thread: what a wake and a poll cost, here and
+//! elsewhere.
 //!
 //! The same tasks run on Pollux' executor, tokio's `LocalSet`, async-executor's `LocalExecutor` and
 //! futures' `LocalPool`, in the same run, twice: with a core-local primitive (cells) and with a

@@ -199,8 +199,8 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// Says that this core runs: new tasks may be placed here. `run` does so too, and `block_on` for
-    /// as long as it lasts.
+    /// Says that this core runs: new tasks may be placed here. `run` does so too, and `block_on`
+    /// for as long as it lasts.
     pub fn bring_up(&self) {
         self.shared.online.store(true, Ordering::Release);
     }
@@ -285,8 +285,8 @@ impl<P: Platform> Core<P> {
     // Ring 3. All of these: with interrupts off on this core.
 
     /// Before entering ring 3: publishes USER, full fence, looks for work. False: work waits (woken
-    /// since this poll began and at least as urgent as it, or in the inbox), and RUNNING is published
-    /// again; the poll should wake itself and return.
+    /// since this poll began and at least as urgent as it, or in the inbox), and RUNNING is
+    /// published again; the poll should wake itself and return.
     #[inline]
     #[must_use]
     pub fn publish_user(&self) -> bool {

@@ -4,8 +4,8 @@
 //! - [`Core`] is one executor: loop, parking, timers, numbers. A task stays on the core it was
 //!   spawned on, so its future need not be `Send`.
 //! - [`Platform`] is the home it lives in: a core of the kernel, a ring-3 process, a host test.
-//! - [`spawn()`], [`spawn_on`], [`JoinHandle`], [`yield_now`], [`sleep`], [`timeout`] and [`sync`] are what a
-//!   task's author needs.
+//! - [`spawn()`], [`spawn_on`], [`JoinHandle`], [`yield_now`], [`sleep`], [`timeout`] and [`sync`]
+//!   are what a task's author needs.
 //! - [`raw`] is the machine room: a task's life, its waker's two paths, the cross-core inbox, the
 //!   parking protocol. All `unsafe` is there; its state diagrams too.
 //!

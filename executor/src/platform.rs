@@ -1,9 +1,9 @@
 //! What the executor asks of its home: who am I, what time is it, interrupt that core, sleep.
 //!
 //! Three homes implement [`Platform`]: a core in the kernel (GS, TSC, IPI, `sti; hlt`), a ring-3
-//! process (system calls) and a host test (threads, the `host` feature). The executor assumes neither
-//! interrupts nor their absence: a wake that does not come from the core's own loop, for whatever
-//! reason, takes the cross-core path.
+//! process (system calls) and a host test (threads, the `host` feature). The executor assumes
+//! neither interrupts nor their absence: a wake that does not come from the core's own loop, for
+//! whatever reason, takes the cross-core path.
 
 use crate::Core;
 
@@ -70,8 +70,8 @@ pub struct Stall {
 /// The executor touches a core's own state without atomics wherever [`Platform::current`] says
 /// that it runs on that core. So an implementation promises:
 ///
-/// - `cores()` always returns (the beginning of) the same slice, which never gets shorter, and the core
-///   at index `i` has the id `CoreId(i)`;
+/// - `cores()` always returns (the beginning of) the same slice, which never gets shorter, and the
+///   core at index `i` has the id `CoreId(i)`;
 /// - `current()` returns `Some(c)` only in *the* context that drives core `c`: at any time at
 ///   most one context (hardware core outside interrupt handlers, or thread) gets that answer, it
 ///   is the same one for as long as any task lives there, and an interrupt handler, signal handler

@@ -21,10 +21,12 @@ impl core::fmt::Display for Cancelled {
 
 impl core::error::Error for Cancelled {}
 
-/// A task's output to come. Dropping the handle cancels the task; [`JoinHandle::detach`] lets it run.
+/// A task's output to come. Dropping the handle cancels the task; [`JoinHandle::detach`] lets it
+/// run.
 ///
-/// A cancelled task's future is dropped by its own core, soon, never inside the call that cancels. The
-/// handle is for tasks: dropping it may drop the output, which an interrupt handler should not do.
+/// A cancelled task's future is dropped by its own core, soon, never inside the call that cancels.
+/// The handle is for tasks: dropping it may drop the output, which an interrupt handler should not
+/// do.
 #[must_use = "dropping the handle cancels the task; use detach() to let it run"]
 pub struct JoinHandle<T> {
     task: RawJoin<T>,
@@ -85,8 +87,9 @@ where
     JoinHandle::new(join)
 }
 
-/// Starts a task on `core`: `make` is sent there and builds the future, which need not be `Send`. The
-/// output comes back through the handle. A core that is not up yet starts the task when it comes up.
+/// Starts a task on `core`: `make` is sent there and builds the future, which need not be `Send`.
+/// The output comes back through the handle. A core that is not up yet starts the task when it
+/// comes up.
 ///
 /// # Panics
 ///
@@ -110,9 +113,9 @@ where
     }
 }
 
-/// The core for a new task: of those that are up, the one with the least [`crate::Load::weight`]; this
-/// core if it is among the least. Tasks on their way count, so a burst spreads; the task that asks
-/// does not, since it is likely to wait for those it starts.
+/// The core for a new task: of those that are up, the one with the least [`crate::Load::weight`];
+/// this core if it is among the least. Tasks on their way count, so a burst spreads; the task that
+/// asks does not, since it is likely to wait for those it starts.
 #[must_use]
 pub fn least_loaded<P: Platform>() -> CoreId {
     let here = P::current();

@@ -89,8 +89,8 @@ impl core::fmt::Display for TimedOut {
 
 impl core::error::Error for TimedOut {}
 
-/// `future`'s output, unless `deadline` comes first; then `future` is dropped. If both are ready, the
-/// output wins.
+/// `future`'s output, unless `deadline` comes first; then `future` is dropped. If both are ready,
+/// the output wins.
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
 //! Model checks of what several cores touch at once: inbox, shared word, parking protocol.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p executor --release --test loom` explores every interleaving
-//! (and every order of memory that C11 allows) of small scenes. The parts are the executor's own
-//! ([`executor::raw`]); the scenes put them together as `raw/task.rs` does, with an owner thread and
-//! one or two others. A task is never really freed here: a `freed` cell is written instead, which
-//! loom allows only if everybody else's last look at the task happened before.
+//! `RUSTFLAGS="--cfg loom" cargo test -p executor --release --test loom` explores every
+//! interleaving (and every order of memory that C11 allows) of small scenes. The parts are the
+//! executor's own ([`executor::raw`]); the scenes put them together as `raw/task.rs` does, with an
+//! owner thread and one or two others. A task is never really freed here: a `freed` cell is written
+//! instead, which loom allows only if everybody else's last look at the task happened before.
 #![cfg(loom)]
 
 use core::ptr::NonNull;
@@ -193,9 +193,9 @@ impl Core {
     }
 }
 
-/// Explores a scene. Three threads that also park have too many interleavings to see all; those with
-/// up to three preemptions (a thread interrupted where it could have gone on) hold the known bugs of
-/// such protocols.
+/// Explores a scene. Three threads that also park have too many interleavings to see all; those
+/// with up to three preemptions (a thread interrupted where it could have gone on) hold the known
+/// bugs of such protocols.
 fn explore(preemptions: Option<usize>, scene: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = model.preemption_bound.or(preemptions);
@@ -238,8 +238,8 @@ fn the_inbox_delivers_each_once_and_in_order() {
     });
 }
 
-/// Two threads wake one task, each after telling it something: it must be polled after each, also if
-/// its core sleeps, and the poll must see what was told.
+/// Two threads wake one task, each after telling it something: it must be polled after each, also
+/// if its core sleeps, and the poll must see what was told.
 #[test]
 fn no_wake_is_lost_on_a_parked_core() {
     explore(Some(3), || {
@@ -255,7 +255,8 @@ fn no_wake_is_lost_on_a_parked_core() {
                 })
             })
             .collect();
-        // The task's poll: done once it was told both. A lost wake is a deadlock, which loom reports.
+        // The task's poll: done once it was told both. A lost wake is a deadlock, which loom
+        // reports.
         loop {
             core.take_inbox();
             if task.owner(|owner| core::mem::take(&mut owner.queued)) {
@@ -309,8 +310,8 @@ fn a_push_behind_another_needs_no_kick() {
     });
 }
 
-/// A waker that was cloned at home is dropped elsewhere and one cloned elsewhere is dropped at home,
-/// while the task ends: freed once, by the owner, after everybody's last look.
+/// A waker that was cloned at home is dropped elsewhere and one cloned elsewhere is dropped at
+/// home, while the task ends: freed once, by the owner, after everybody's last look.
 #[test]
 fn split_counts_free_once() {
     explore(Some(4), || {
@@ -378,8 +379,8 @@ fn the_last_reference_queues_the_task_home() {
     });
 }
 
-/// The handle is dropped (which cancels) while the task completes: the output is dropped once, by one
-/// of them, and a cancellation that came first is seen.
+/// The handle is dropped (which cancels) while the task completes: the output is dropped once, by
+/// one of them, and a cancellation that came first is seen.
 #[test]
 fn cancel_races_with_completion() {
     explore(None, || {

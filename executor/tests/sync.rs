@@ -284,7 +284,8 @@ proptest! {
     }
 }
 
-/// A newcomer may be served while others are listed as waiting only if all of those have been granted.
+/// A newcomer may be served while others are listed as waiting only if all of those have been
+/// granted.
 fn held_by_granted<'a>(
     waiting: &mut Vec<(u32, Acquire<'a>)>,
     held: &mut Vec<(usize, Permit<'a>)>,

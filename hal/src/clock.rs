@@ -1,7 +1,7 @@
 //! Time as drivers see it: a monotonic counter of ticks, and how long one is.
 //!
-//! On metal the counter is the TSC; in the simulation it moves only when a test moves it. Waiting for
-//! a time is the executor's business, not the clock's.
+//! On metal the counter is the TSC; in the simulation it moves only when a test moves it. Waiting
+//! for a time is the executor's business, not the clock's.
 
 use core::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Physical memory that is no memory of ours: device registers and firmware's tables.
 //!
-//! Both are mapped on demand in the kernel's window, never through the direct map, and unmapped when
-//! dropped; their addresses are not used again before every core has flushed. A piece of a device
-//! belongs to one [`DeviceRegion`] (and its parts) at a time.
+//! Both are mapped on demand in the kernel's window, never through the direct map, and unmapped
+//! when dropped; their addresses are not used again before every core has flushed. A piece of a
+//! device belongs to one [`DeviceRegion`] (and its parts) at a time.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,8 +25,8 @@ const LARGEST: u64 = 1 << 30;
 /// What is mapped now, as physical addresses.
 static CLAIMED: Mutex<Vec<Range<u64>>> = Mutex::new(Vec::new());
 
-/// Maps a device's registers: uncacheable, never executable. Refuses memory, what is claimed already,
-/// and what lies beyond the CPU's physical addresses.
+/// Maps a device's registers: uncacheable, never executable. Refuses memory, what is claimed
+/// already, and what lies beyond the CPU's physical addresses.
 pub fn map(physical: PhysAddr, bytes: usize) -> Result<DeviceRegion, MmioError> {
     let (base, registers) = claim(physical, bytes)?;
     let keep = Arc::new(registers);
@@ -34,8 +34,8 @@ pub fn map(physical: PhysAddr, bytes: usize) -> Result<DeviceRegion, MmioError> 
     Ok(unsafe { DeviceRegion::over_memory(base, bytes, Some(keep)) })
 }
 
-/// Maps the registers of a chip that the kernel itself drives (APICs, HPET), for good, on the terms of [`map`];
-/// where they are.
+/// Maps the registers of a chip that the kernel itself drives (APICs, HPET), for good, on the terms
+/// of [`map`]; where they are.
 pub fn map_forever(physical: PhysAddr, bytes: usize) -> Result<*mut u8, MmioError> {
     let (base, registers) = claim(physical, bytes)?;
     core::mem::forget(registers);
@@ -99,8 +99,8 @@ pub struct FirmwareTable {
 }
 
 impl FirmwareTable {
-    /// Makes `bytes` bytes at `physical` readable: through the direct map where that covers them, else
-    /// by a mapping of their own (firmware may put tables into reserved memory).
+    /// Makes `bytes` bytes at `physical` readable: through the direct map where that covers them,
+    /// else by a mapping of their own (firmware may put tables into reserved memory).
     ///
     /// # Safety
     /// Firmware's tables lie there: reading has no effect and nobody writes there.

@@ -1,8 +1,8 @@
 //! Memory a device can reach, and who owns it when.
 //!
 //! A [`DmaBuf`] is an owned value with ordinary slices, because no device knows its address.
-//! [`DmaBuf::lend`] turns it into a [`DmaLoan`]: that has the address and no slices. When the device
-//! is done, [`DmaLoan::reclaim`] turns it back.
+//! [`DmaBuf::lend`] turns it into a [`DmaLoan`]: that has the address and no slices. When the
+//! device is done, [`DmaLoan::reclaim`] turns it back.
 //!
 //! ```text
 //!              lend(direction)
@@ -16,12 +16,13 @@
 //! time, no slices.
 //!
 //! **Memory whose address a device was given is never freed by a drop.** A loan is freed by
-//! reclaiming it, a ring by [`DmaRing::retire`], which both say that the device has stopped; otherwise
-//! it is leaked. So a driver that is cancelled at any moment corrupts nothing.
+//! reclaiming it, a ring by [`DmaRing::retire`], which both say that the device has stopped;
+//! otherwise it is leaked. So a driver that is cancelled at any moment corrupts nothing.
 //!
 //! Order: lending releases what was written before, reclaiming acquires what the device wrote
-//! (`hal::mmio` says the same of register accesses). Where a store must be seen before a later *load*
-//! of another place (shadow doorbells), [`full_fence`] is needed; nothing else needs a fence.
+//! (`hal::mmio` says the same of register accesses). Where a store must be seen before a later
+//! *load* of another place (shadow doorbells), [`full_fence`] is needed; nothing else needs a
+//! fence.
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -130,7 +131,8 @@ pub enum DmaError {
     BadSize,
 }
 
-/// Every allocation starts at a multiple of this many bytes, so it crosses no page it need not cross.
+/// Every allocation starts at a multiple of this many bytes, so it crosses no page it need not
+/// cross.
 pub const ALIGNMENT: usize = 4096;
 
 /// No single allocation is larger: 32 MiB.
@@ -165,13 +167,15 @@ impl DmaDomain {
         self.limit
     }
 
-    /// A zeroed buffer of `bytes`, physically contiguous, below the limit, aligned to [`ALIGNMENT`].
+    /// A zeroed buffer of `bytes`, physically contiguous, below the limit, aligned to
+    /// [`ALIGNMENT`].
     pub fn buffer(&self, bytes: usize) -> Result<DmaBuf, DmaError> {
         check_size(bytes)?;
         Ok(DmaBuf { memory: self.space.allocate(bytes, self.limit)? })
     }
 
-    /// A zeroed ring of `entries` entries of `WORDS` 64-bit words each, contiguous and aligned alike.
+    /// A zeroed ring of `entries` entries of `WORDS` 64-bit words each, contiguous and aligned
+    /// alike.
     pub fn ring<const WORDS: usize>(&self, entries: usize) -> Result<DmaRing<WORDS>, DmaError> {
         let words = entries.checked_mul(WORDS).ok_or(DmaError::BadSize)?;
         check_size(words.checked_mul(8).ok_or(DmaError::BadSize)?)?;
@@ -327,8 +331,8 @@ impl<const WORDS: usize> DmaRing<WORDS> {
         self.memory.words()[place].store(value.to_le(), Ordering::Release);
     }
 
-    /// Copies bytes out, from `offset` bytes into the ring and around its end: for devices that write
-    /// a stream (rtl8139).
+    /// Copies bytes out, from `offset` bytes into the ring and around its end: for devices that
+    /// write a stream (rtl8139).
     pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
         let (words, bytes) = (self.memory.words(), self.bytes());
         for (step, byte) in into.iter_mut().enumerate() {
@@ -338,8 +342,8 @@ impl<const WORDS: usize> DmaRing<WORDS> {
         }
     }
 
-    /// Frees it. The caller says that the device has stopped using it: it was reset, or cut off from
-    /// the bus.
+    /// Frees it. The caller says that the device has stopped using it: it was reset, or cut off
+    /// from the bus.
     pub fn retire(mut self) {
         self.memory.set_shared(false);
         core::mem::forget(self.leak.take());

@@ -10,9 +10,9 @@
 //!   driver ── Interrupt::wait() <───────────────────────┘ takes the count
 //! ```
 //!
-//! An interrupt raised while nobody waits is not lost: the next `wait` returns at once. Several make
-//! one wake with a count. Level-triggered lines are masked by the handler and rearmed by the next
-//! `wait`, when the driver has silenced the device.
+//! An interrupt raised while nobody waits is not lost: the next `wait` returns at once. Several
+//! make one wake with a count. Level-triggered lines are masked by the handler and rearmed by the
+//! next `wait`, when the driver has silenced the device.
 
 use alloc::boxed::Box;
 use core::future::poll_fn;
@@ -102,8 +102,8 @@ impl Interrupt {
 
     /// Waits until it has been raised since the last `wait` or `take`, and says how often.
     ///
-    /// Unmasks nothing by itself: a masked interrupt is waited for until someone unmasks it. Dropping
-    /// the future loses nothing.
+    /// Unmasks nothing by itself: a masked interrupt is waited for until someone unmasks it.
+    /// Dropping the future loses nothing.
     pub async fn wait(&mut self) -> NonZeroU32 {
         let this = &*self;
         let mut rearmed = false;

@@ -2,11 +2,11 @@
 //! things: a [`mmio::DeviceRegion`], DMA memory ([`dma::DmaBuf`], [`dma::DmaRing`]), an
 //! [`interrupt::Interrupt`] and a [`clock::Clock`].
 //!
-//! Machine-neutral ideas live at the top (`boot`, `memory`, …) and are tested on the host. Everything
-//! machine-specific lives under [`x86_64`], behind a surface that another architecture can fill. On
-//! metal (`target_os = "none"`) the types here drive hardware; compiled for the host only the pure
-//! parts are there, and a simulated machine (`sim`) behind the same four types. That choice is made
-//! in `machine.rs` alone.
+//! Machine-neutral ideas live at the top (`boot`, `memory`, …) and are tested on the host.
+//! Everything machine-specific lives under [`x86_64`], behind a surface that another architecture
+//! can fill. On metal (`target_os = "none"`) the types here drive hardware; compiled for the host
+//! only the pure parts are there, and a simulated machine (`sim`) behind the same four types. That
+//! choice is made in `machine.rs` alone.
 #![no_std]
 
 extern crate alloc;

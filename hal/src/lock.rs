@@ -1,9 +1,9 @@
 //! A spin lock that keeps interrupts off on this core for as long as it is held.
 //!
-//! For the few things which any context may need for a moment (a UART, the console, the frame pool).
-//! Hold times are short and bounded; nothing is allocated, awaited or logged under it. Interrupt
-//! handlers take no lock by the house's rules, but a panic or a fault may come at any point: those
-//! use [`InterruptLock::try_lock_for`], which gives up instead of hanging.
+//! For the few things which any context may need for a moment (a UART, the console, the frame
+//! pool). Hold times are short and bounded; nothing is allocated, awaited or logged under it.
+//! Interrupt handlers take no lock by the house's rules, but a panic or a fault may come at any
+//! point: those use [`InterruptLock::try_lock_for`], which gives up instead of hanging.
 
 use core::ops::{Deref, DerefMut};
 
@@ -54,8 +54,8 @@ impl<T> InterruptLock<T> {
     /// As [`try_lock_for`](Self::try_lock_for), and then takes the lock from whoever holds it.
     ///
     /// # Safety
-    /// A holder that does not give the lock back in time never goes on: its core has stopped, or this
-    /// core will not return to it. The value must be one that any interruption leaves usable.
+    /// A holder that does not give the lock back in time never goes on: its core has stopped, or
+    /// this core will not return to it. The value must be one that any interruption leaves usable.
     pub unsafe fn lock_by_force(&self, attempts: u32) -> InterruptLockGuard<'_, T> {
         if let Some(guard) = self.try_lock_for(attempts) {
             return guard;

@@ -4,7 +4,8 @@
 //!
 //! - `Window`: a mapped piece of a device's registers (`Clone`; the last clone unmaps);
 //! - `DmaSpace`, `DmaMemory`, `LentMemory`, `RingMemory`: memory a device can reach;
-//! - `LatchRef`: how an [`Interrupt`](crate::interrupt::Interrupt) holds the latch its handler sets;
+//! - `LatchRef`: how an [`Interrupt`](crate::interrupt::Interrupt) holds the latch its handler
+//!   sets;
 //! - `ClockSource`: a monotonic tick counter.
 
 #[cfg(target_os = "none")]

@@ -3,14 +3,14 @@
 //! A register knows its width, so an access cannot have the wrong one. Every access happens exactly
 //! once, in program order, and orders memory as well:
 //!
-//! - a `write` comes after everything written to DMA memory before it (ring a doorbell and the device
-//!   sees the whole queue entry);
+//! - a `write` comes after everything written to DMA memory before it (ring a doorbell and the
+//!   device sees the whole queue entry);
 //! - a `read` comes before everything read from DMA memory after it.
 //!
 //! An access outside the region, or one not aligned to its width, does what the bus does where no
-//! device answers: reads give all ones, writes are lost. It is logged once for each region and counted
-//! ([`DeviceRegion::stray_accesses`]); the simulated machine reports it as a violation. So an offset
-//! computed from what a broken device said can neither panic nor reach something else.
+//! device answers: reads give all ones, writes are lost. It is logged once for each region and
+//! counted ([`DeviceRegion::stray_accesses`]); the simulated machine reports it as a violation. So
+//! an offset computed from what a broken device said can neither panic nor reach something else.
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;

@@ -1,8 +1,8 @@
-//! Disks, for whoever needs one: finds the NVMe controllers and runs their drivers for as long as they are
-//! needed.
+//! Disks, for whoever needs one: finds the NVMe controllers and runs their drivers for as long as
+//! they are needed.
 //!
-//! Nothing touches a disk unless somebody asks; whoever does says whether it may write. Drivers run as tasks
-//! of the core that asks.
+//! Nothing touches a disk unless somebody asks; whoever does says whether it may write. Drivers run
+//! as tasks of the core that asks.
 
 use crate::clock;
 use crate::platform::Pollux;

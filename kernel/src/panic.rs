@@ -1,5 +1,6 @@
-//! The epitaph: what is said when the kernel can't go on. Other cores are stopped first, everything is said once, on
-//! serial line and screen, without locks that a dead core might hold, and then the machine stops (or QEMU ends, under test).
+//! The epitaph: what is said when the kernel can't go on. Other cores are stopped first, everything
+//! is said once, on serial line and screen, without locks that a dead core might hold, and then the
+//! machine stops (or QEMU ends, under test).
 
 use crate::platform;
 use core::fmt::{self, Write};

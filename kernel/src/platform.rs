@@ -75,9 +75,10 @@ pub fn init_core(core: u16) {
     user::init_core::<crate::gateway::Gate>();
 }
 
-// SAFETY: EXECUTORS is one static slice whose ids are its indices; `current` is `Some` only outside of interrupt
-// handlers, where exactly one context runs on a core: its executor loop (a system call is part of that loop's poll of a
-// thread). `kick` sends an IPI whose handler only acknowledges; `park` only halts.
+// SAFETY: EXECUTORS is one static slice whose ids are its indices; `current` is `Some` only outside
+// of interrupt handlers, where exactly one context runs on a core: its executor loop (a system call
+// is part of that loop's poll of a thread). `kick` sends an IPI whose handler only acknowledges;
+// `park` only halts.
 unsafe impl Platform for Pollux {
     fn cores() -> &'static [Core<Self>] {
         &EXECUTORS[..core_count()]

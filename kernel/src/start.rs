@@ -48,7 +48,8 @@ extern "C" fn _start() -> ! {
         }
     }
     if let Some(screen) = &info.framebuffer {
-        // SAFETY: the loader mapped it, our own tables will map it at the same place, and only the console draws there.
+        // SAFETY: the loader mapped it, our own tables will map it at the same place, and only the
+        // console draws there.
         unsafe { console::attach_screen(screen) };
     }
     panic::EXIT_QEMU.store(info.command_line.value("exit") == Some("qemu"), Relaxed);
@@ -62,14 +63,16 @@ extern "C" fn _start() -> ! {
     );
     processor(info);
     let stack = must("stack", KernelStack::new(smp::STACK_BYTES as u64 / 4096));
-    // SAFETY: this function's frame on the loader's stack holds nothing to drop and is never returned to.
+    // SAFETY: this function's frame on the loader's stack holds nothing to drop and is never
+    // returned to.
     unsafe { hal::memory::stack::run_on(stack, on_own_stack) }
 }
 
 /// The rest of the boot, on a stack with a guard page.
 extern "C" fn on_own_stack() -> ! {
     let info = hal::boot::info();
-    // SAFETY: we left the loader's stack and tables, and its responses were copied when they were read.
+    // SAFETY: we left the loader's stack and tables, and its responses were copied when they were
+    // read.
     let reclaimed = unsafe { hal::memory::frames::reclaim_loader_memory() };
     log::debug!("{} KiB of the loader's memory reclaimed", reclaimed * 4);
     let acpi = machine(info);
@@ -129,7 +132,8 @@ fn machine(info: &'static BootInfo) -> Acpi {
     // SAFETY: `map_table` maps firmware's tables for good.
     let acpi = must("ACPI", unsafe { Acpi::find(info.rsdp.map(|rsdp| rsdp.0), map_table) });
     let madt = must("MADT", acpi.madt());
-    // SAFETY: the boot core, interrupts off, IDT loaded; `map_registers` maps uncached and for good.
+    // SAFETY: the boot core, interrupts off, IDT loaded; `map_registers` maps uncached and for
+    // good.
     must("local APIC", unsafe { apic::init(|at| map_registers(at).map(<*mut u8>::cast)) });
     // SAFETY: as above, after the local APIC.
     must("I/O APIC", unsafe { ioapic::init(&madt, |at| map_registers(at).map(<*mut u8>::cast)) });

@@ -1,8 +1,9 @@
 //! Cores watch each other, so that no hang goes without a word.
 //!
-//! A core that polled nothing and never parked for two seconds is asked by interrupt: its handler names the task that
-//! holds it, and counts an answer. One that does not even answer has interrupts off somewhere; that is said too. Core 0 watches
-//! all the others, core 1 watches core 0; a single core has nobody to watch it.
+//! A core that polled nothing and never parked for two seconds is asked by interrupt: its handler
+//! names the task that holds it, and counts an answer. One that does not even answer has interrupts
+//! off somewhere; that is said too. Core 0 watches all the others, core 1 watches core 0; a single
+//! core has nobody to watch it.
 
 use crate::platform::{self, Pollux};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,7 +15,8 @@ const PERIOD_S: u64 = 2;
 /// Times each core answered.
 static ANSWERS: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES];
 
-/// In the handler of the interrupt that asks: names the task that holds this core, if one does for too long.
+/// In the handler of the interrupt that asks: names the task that holds this core, if one does for
+/// too long.
 pub fn answer() {
     let here = platform::here();
     ANSWERS[usize::from(here.core.0)].fetch_add(1, Relaxed);

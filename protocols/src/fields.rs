@@ -1,5 +1,5 @@
-//! Little-endian numbers at byte offsets, for the formats here. Outside of the bytes there is nothing:
-//! `None`, never a panic.
+//! Little-endian numbers at byte offsets, for the formats here. Outside of the bytes there is
+//! nothing: `None`, never a panic.
 
 pub(crate) fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
     bytes.get(at).copied()

@@ -5,9 +5,9 @@
 //!   plain ─────────► escape ────────► sequence ─────────────────────► plain
 //! ```
 //!
-//! Editing happens at the end of the line: printable ASCII, backspace, Ctrl-W (a word), Ctrl-U (all),
-//! Ctrl-L (draw again), up and down through the last lines. Whatever else comes is answered by a bell
-//! or ignored; no bytes can bring it out of step.
+//! Editing happens at the end of the line: printable ASCII, backspace, Ctrl-W (a word), Ctrl-U
+//! (all), Ctrl-L (draw again), up and down through the last lines. Whatever else comes is answered
+//! by a bell or ignored; no bytes can bring it out of step.
 
 /// Most bytes of a line.
 pub const LINE_MAX: usize = 160;

@@ -1,4 +1,5 @@
-//! What a benchmark leaves on its boot medium: a partition of our own with a small header, then text.
+//! What a benchmark leaves on its boot medium: a partition of our own with a small header, then
+//! text.
 //!
 //! ```text
 //! offset 0   8 bytes   "PLXRSLT1"

@@ -95,7 +95,8 @@ const TESTS: &str = "test exit=qemu";
 const BENCH: &str = "headless bench.quick exit=qemu";
 const HELLO: &str = "run=hello headless exit=qemu";
 
-/// All of them. What a loader has to say is asked of our own: Limine says it on the screen alone. Exit status 33 is the kernel's success, 35 its failure.
+/// All of them. What a loader has to say is asked of our own: Limine says it on the screen alone.
+/// Exit status 33 is the kernel's success, 35 its failure.
 pub const BOOTS: &[Boot] = &[
     Boot { name: "kernel-tests.1-core", cores: 1, words: TESTS, limit: 300, ..PLAIN },
     Boot { name: "kernel-tests.4-cores", words: TESTS, limit: 300, ..PLAIN },

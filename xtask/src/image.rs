@@ -2,7 +2,8 @@
 //! without root.
 //!
 //! Layout: `/EFI/BOOT/BOOTX64.EFI`, `/limine.conf`, `/pollux/kernel` and `/pollux/NAME` for each
-//! module. The kernel writes to the second partition alone ([`crate::results`]). The file is sparse; written to a USB stick with `dd` it boots a real machine.
+//! module. The kernel writes to the second partition alone ([`crate::results`]). The file is
+//! sparse; written to a USB stick with `dd` it boots a real machine.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};

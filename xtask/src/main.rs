@@ -5,7 +5,8 @@
 //! [`qemu`], [`qmp`] and [`boot`] run it. [`run`] serves people; [`test`] carries out [`steps`] on
 //! the host and the table of [`boots`] by [`trial`], [`soak`] does so for hours; [`lint`] holds the
 //! house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`] publish it
-//! for [`bench`], and for [`results`] that came on a disk. [`process`] sees to it that no child outlives this tool.
+//! for [`bench`], and for [`results`] that came on a disk. [`process`] sees to it that no child
+//! outlives this tool.
 
 mod bench;
 mod boot;

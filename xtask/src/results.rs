@@ -1,8 +1,8 @@
 //! `cargo xtask results`: reads what a machine without a serial line left on its boot medium.
 //!
 //! The kernel writes the events it would tell COM2 to a partition of our own type
-//! ([`protocols::results`]). This reads them from a disk or an image, never writing to either, and publishes
-//! them as `bench` does.
+//! ([`protocols::results`]). This reads them from a disk or an image, never writing to either, and
+//! publishes them as `bench` does.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -70,7 +70,8 @@ fn text(disk: &mut (impl Read + Seek)) -> Result<String> {
     bail!("{why}")
 }
 
-/// Start and length in bytes of the partition for results, by the table at `lba` of blocks of `block` bytes.
+/// Start and length in bytes of the partition for results, by the table at `lba` of blocks of
+/// `block` bytes.
 fn partition(
     disk: &mut (impl Read + Seek),
     length: u64,

@@ -1,9 +1,10 @@
 //! Runs every attack of `bench::attacks` as a process of its own, then random system calls, and
 //! after each asks a witness, started before all of them, whether it still answers.
 //!
-//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many), `seed=N` (the first seed),
-//! `rounds=N` (of all attacks, for long runs: the kernel must have as much memory after many as after one). One line is
-//! printed for each attack; the exit code says whether all ended as they had to.
+//! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many), `seed=N` (the
+//! first seed), `rounds=N` (of all attacks, for long runs: the kernel must have as much memory
+//! after many as after one). One line is printed for each attack; the exit code says whether all
+//! ended as they had to.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 

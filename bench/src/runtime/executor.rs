@@ -1,8 +1,8 @@
 //! The kernel's own executor crate, at home in a ring-3 process.
 //!
-//! One executor for each thread that wants one. Parking is a wait for the thread's notification with
-//! the next timer as its deadline, kicking is a signal to it; the clock is `rdtsc`. Which executor
-//! this thread drives stands in its [`ThreadBlock`], at the FS base.
+//! One executor for each thread that wants one. Parking is a wait for the thread's notification
+//! with the next timer as its deadline, kicking is a signal to it; the clock is `rdtsc`. Which
+//! executor this thread drives stands in its [`ThreadBlock`], at the FS base.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};

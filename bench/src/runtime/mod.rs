@@ -12,8 +12,8 @@
 //!                            syscall   the instruction itself
 //! ```
 //!
-//! `unsafe` lives in `entry`, `syscall`, `calls`, `heap`, `memory`, `thread`, `clock` and `executor` (one promise),
-//! nowhere else.
+//! `unsafe` lives in `entry`, `syscall`, `calls`, `heap`, `memory`, `thread`, `clock` and
+//! `executor` (one promise), nowhere else.
 
 pub mod calls;
 pub mod capability;

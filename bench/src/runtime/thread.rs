@@ -71,7 +71,8 @@ pub(super) fn block() -> Option<&'static ThreadBlock> {
 }
 
 /// Gives the main thread its block, then goes on with `rest`. The kernel starts it with FS base
-/// zero; where the CPU can't set the base from ring 3, a second thread takes the place of the first.
+/// zero; where the CPU can't set the base from ring 3, a second thread takes the place of the
+/// first.
 #[cfg(target_os = "none")]
 pub(super) fn adopt_main(rest: impl FnOnce() + Send + 'static) {
     MAIN.0.this.set(&raw const MAIN.0);
@@ -125,7 +126,8 @@ where
     let argument = Box::into_raw(Box::new(job));
 
     let block = stack.end().wrapping_sub(size_of::<ThreadBlock>()).cast::<ThreadBlock>();
-    // SAFETY: inside the mapping, above the guard, aligned (the end of a page less a multiple of 64).
+    // SAFETY: inside the mapping, above the guard, aligned (the end of a page less a multiple of
+    // 64).
     unsafe { block.write(ThreadBlock { this: Cell::new(block), executor: Cell::new(0) }) };
     // As after a call: the return address' slot, then 16-byte alignment above it.
     let top = block as u64 - 8;

@@ -1,7 +1,8 @@
 //! A driver for QEMU's `edu` device, as an example of one kept outside Pollux's tree.
 //!
-//! The device computes factorials and copies memory, and raises its interrupt when done. Source: QEMU,
-//! `docs/specs/edu.rst` (registers below 0x80 are 32 bits wide, those from there on may be 64).
+//! The device computes factorials and copies memory, and raises its interrupt when done. Source:
+//! QEMU, `docs/specs/edu.rst` (registers below 0x80 are 32 bits wide, those from there on may be
+//! 64).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -100,8 +101,8 @@ impl Edu {
             self.done(COPIED).await?;
         }
         self.registers.write(ACKNOWLEDGE, COPIED);
-        // While it is lent the buffer cannot be touched. If this future is dropped, or fails, it is leaked:
-        // the device may be at it.
+        // While it is lent the buffer cannot be touched. If this future is dropped, or fails, it is
+        // leaked: the device may be at it.
         let loan = buffer.lend(direction);
         let memory = loan.address().0;
         let (from, to, command) = match direction {

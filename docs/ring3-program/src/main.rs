@@ -1,5 +1,5 @@
-//! A ring-3 program: prints a line a second, three times, from one task, while another counts what it
-//! does meanwhile.
+//! A ring-3 program: prints a line a second, three times, from one task, while another counts what
+//! it does meanwhile.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 

@@ -1,7 +1,8 @@
 //! NVM Express controllers.
 //!
 //! [`run`] is the whole driver: reset, enable, find out what is there, announce each namespace as a
-//! [`StorageDevice`](crate::storage::StorageDevice), and reap until it is told to stop or the controller fails.
+//! [`StorageDevice`](crate::storage::StorageDevice), and reap until it is told to stop or the
+//! controller fails.
 //!
 //! ```text
 //!          reset, enable         identify, create queues          announce
@@ -11,12 +12,13 @@
 //!   end <──── close queues: memory back if the controller has stopped, else leaked ──── disable
 //! ```
 //!
-//! Every wait has a time limit and says in the log what was waited for. Whatever a controller does ends
-//! in an error for the caller: a command that is overdue ends the controller (everything in flight is
-//! answered, its memory given back only once the controller has provably stopped). Nothing here knows
-//! how completion is noticed: that is [`reap`]'s business.
+//! Every wait has a time limit and says in the log what was waited for. Whatever a controller does
+//! ends in an error for the caller: a command that is overdue ends the controller (everything in
+//! flight is answered, its memory given back only once the controller has provably stopped).
+//! Nothing here knows how completion is noticed: that is [`reap`]'s business.
 //!
-//! Not here yet: interrupts, more than one I/O queue, starting anew after a failure, asynchronous events.
+//! Not here yet: interrupts, more than one I/O queue, starting anew after a failure, asynchronous
+//! events.
 //!
 //! Source: NVM Express Base Specification 1.4; formats are in [`protocols::nvme`].
 
@@ -133,8 +135,8 @@ struct Controller {
     io: Queue,
 }
 
-/// Serves a controller: see the module's documentation. `announce` is given the namespaces that can be
-/// used, once they are known.
+/// Serves a controller: see the module's documentation. `announce` is given the namespaces that can
+/// be used, once they are known.
 ///
 /// The future may be dropped at any time: the controller is told to stop, and the memory it might
 /// still use is leaked.

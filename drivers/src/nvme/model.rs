@@ -1,4 +1,5 @@
-//! A controller for tests: 1.4, one namespace of 512-byte blocks in memory, and what may go wrong with it.
+//! A controller for tests: 1.4, one namespace of 512-byte blocks in memory, and what may go wrong
+//! with it.
 
 use std::boxed::Box;
 use std::collections::{BTreeMap, VecDeque};

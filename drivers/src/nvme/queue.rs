@@ -1,7 +1,8 @@
 //! A queue pair: a ring of commands, a ring of completions, and the table of what is in flight.
 //!
-//! The table has one slot less than the rings have entries, so neither ring can overflow. Submitting may
-//! happen on any core; completions are taken by one reaper. Closing a queue answers everybody.
+//! The table has one slot less than the rings have entries, so neither ring can overflow.
+//! Submitting may happen on any core; completions are taken by one reaper. Closing a queue answers
+//! everybody.
 
 use alloc::string::{String, ToString};
 
@@ -171,8 +172,8 @@ impl Queue {
         }
     }
 
-    /// Takes no more commands and answers all that are in flight with `verdict`: with their memory if the
-    /// controller has stopped, else without.
+    /// Takes no more commands and answers all that are in flight with `verdict`: with their memory
+    /// if the controller has stopped, else without.
     pub(super) fn close(&self, stopped: Stopped, verdict: Ended) {
         let submission = self.submission.lock().ring.take();
         let completions = self.completions.lock().ring.take();

@@ -39,8 +39,8 @@ impl Rig {
     }
 }
 
-/// Runs the driver on `model` and `work` on its namespace; says how the driver ended and what memory is
-/// still in use.
+/// Runs the driver on `model` and `work` on its namespace; says how the driver ended and what
+/// memory is still in use.
 fn drive<T: 'static>(
     model: Model,
     work: impl AsyncFnOnce(&Rig, Option<Namespace<Virtual>>) -> T,

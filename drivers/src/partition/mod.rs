@@ -1,8 +1,8 @@
-//! A partition of a storage device: a storage device itself, and the only thing that whoever holds it can
-//! reach.
+//! A partition of a storage device: a storage device itself, and the only thing that whoever holds
+//! it can reach.
 //!
-//! [`find`] reads the GUID partition table: the primary one, and if that is damaged the backup at the end of
-//! the disk. It never writes.
+//! [`find`] reads the GUID partition table: the primary one, and if that is damaged the backup at
+//! the end of the disk. It never writes.
 
 use alloc::vec::Vec;
 

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! No wake-up is lost: the interrupt is let through *before* the last look, and one that arrives
-//! between that look and the waiting ends the waiting. [`CompletionControl::look_now`] ends it too, for
-//! interrupts a device never sent.
+//! between that look and the waiting ends the waiting. [`CompletionControl::look_now`] ends it too,
+//! for interrupts a device never sent.
 
 #[cfg(test)]
 mod tests;

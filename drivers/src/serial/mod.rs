@@ -1,7 +1,7 @@
 //! Console input: the receiving side of a 16550 UART.
 //!
-//! The early console sends (and initialises the line: speed, format, FIFOs); this driver receives. It
-//! sleeps until the UART raises its interrupt, takes what has arrived and passes it on through a
+//! The early console sends (and initialises the line: speed, format, FIFOs); this driver receives.
+//! It sleeps until the UART raises its interrupt, takes what has arrived and passes it on through a
 //! bounded queue. When the reader falls behind, bytes stay in the UART, and what overruns there is
 //! counted and reported.
 //!
@@ -56,8 +56,8 @@ pub enum SerialError {
     /// There is no UART at this place. Use another console.
     #[error("no 16550 UART answers")]
     NotPresent,
-    /// It has stopped answering: a hot-pluggable card, or a virtual machine's port. Start anew if it
-    /// comes back.
+    /// It has stopped answering: a hot-pluggable card, or a virtual machine's port. Start anew if
+    /// it comes back.
     #[error("the UART has gone")]
     Gone,
     /// It asks for attention without end and has nothing. Do without it.
@@ -65,10 +65,11 @@ pub enum SerialError {
     Stuck,
 }
 
-/// Receives from the UART behind `registers` into `input`. Ends when a byte arrives and nobody holds
-/// the other end any more.
+/// Receives from the UART behind `registers` into `input`. Ends when a byte arrives and nobody
+/// holds the other end any more.
 ///
-/// `name` is for the log. The future may be dropped at any time; the UART's interrupts are then off.
+/// `name` is for the log. The future may be dropped at any time; the UART's interrupts are then
+/// off.
 pub async fn receive(
     name: &'static str,
     registers: DeviceRegion,

@@ -1,8 +1,8 @@
 //! The commands a queue has in flight, and the memory that belongs to each.
 //!
 //! An operation reserves a slot, lends its buffer to the device *through* the slot, and awaits the
-//! result. While the device may use the buffer the slot owns it, not the future: dropping the future
-//! orphans the slot, and the buffer is freed when the completion arrives.
+//! result. While the device may use the buffer the slot owns it, not the future: dropping the
+//! future orphans the slot, and the buffer is freed when the completion arrives.
 //!
 //! ```text
 //!            reserve           submit              complete              awaited
@@ -17,16 +17,18 @@
 //!   reset (the device has stopped): InFlight, GivenUp ─> Done; Orphaned ─> Free ───┘
 //! ```
 //!
-//! - *Reaper*: [`complete`](SlotTable::complete) with what the device posted. Ids carry a generation, so
-//!   a stale or repeated completion is an error to log, not a corrupted command.
-//! - *Timeout*: [`overdue`](SlotTable::overdue) names it; the driver aborts it with the device. If that
-//!   takes long, [`give_up`](SlotTable::give_up) tells the caller at once and keeps the memory.
-//! - *Reset*: once the queue has provably stopped, [`reset`](SlotTable::reset) gives everything back.
+//! - *Reaper*: [`complete`](SlotTable::complete) with what the device posted. Ids carry a
+//!   generation, so a stale or repeated completion is an error to log, not a corrupted command.
+//! - *Timeout*: [`overdue`](SlotTable::overdue) names it; the driver aborts it with the device. If
+//!   that takes long, [`give_up`](SlotTable::give_up) tells the caller at once and keeps the
+//!   memory.
+//! - *Reset*: once the queue has provably stopped, [`reset`](SlotTable::reset) gives everything
+//!   back.
 //! - A table dropped with commands in flight leaks their memory (`DmaLoan` says so).
 //!
-//! The table may be used from several cores. Each slot has its own lock, held for a few instructions,
-//! never while waking, dropping or reclaiming; interrupt handlers never come here. Model-checked with
-//! loom: `RUSTFLAGS="--cfg loom" cargo test -p drivers --lib --release slots`.
+//! The table may be used from several cores. Each slot has its own lock, held for a few
+//! instructions, never while waking, dropping or reclaiming; interrupt handlers never come here.
+//! Model-checked with loom: `RUSTFLAGS="--cfg loom" cargo test -p drivers --lib --release slots`.
 
 mod free;
 mod id;
@@ -83,8 +85,8 @@ pub struct SlotTable<T: Lent, R> {
 }
 
 impl<T: Lent, R> SlotTable<T, R> {
-    /// A table of `depth` slots whose command ids have `id_bits` bits (NVMe 16, AHCI tags 5). What the
-    /// slot number leaves of them is the generation. A depth of 0 is taken for 1, and one that
+    /// A table of `depth` slots whose command ids have `id_bits` bits (NVMe 16, AHCI tags 5). What
+    /// the slot number leaves of them is the generation. A depth of 0 is taken for 1, and one that
     /// `id_bits` cannot number is cut.
     pub fn new(depth: u16, id_bits: u32) -> Self {
         let layout = IdLayout::new(depth, id_bits);
@@ -126,8 +128,9 @@ impl<T: Lent, R> SlotTable<T, R> {
         Ok(self.settle(index, ended))
     }
 
-    /// Ends command `id` for its caller with `verdict`, while the device may still be at it: the memory
-    /// stays with the slot until the device completes it or [`reset`](Self::reset) is called.
+    /// Ends command `id` for its caller with `verdict`, while the device may still be at it: the
+    /// memory stays with the slot until the device completes it or [`reset`](Self::reset) is
+    /// called.
     pub fn give_up(&self, id: CommandId, verdict: R) -> Result<(), StaleCompletion> {
         let (_, waker) = self.step(id, |slot| slot.give_up(verdict))?;
         if let Some(waker) = waker {

@@ -1,5 +1,5 @@
-//! One operation's way through the table: wait for a slot, fill it, await the end. Dropping it at any
-//! point is fine.
+//! One operation's way through the table: wait for a slot, fill it, await the end. Dropping it at
+//! any point is fine.
 
 use core::future::Future;
 use core::pin::Pin;

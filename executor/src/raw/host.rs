@@ -63,8 +63,8 @@ fn report(house: &House, stall: &Stall, rate: u64) {
     eprintln!("{}: task `{}` held the core for {ms} ms", stall.core, stall.task);
 }
 
-// SAFETY: `me` is a thread's own and set once, to an id that no other thread gets (`attach`), so one
-// thread is one core, for ever. `kick` and `sleep` know nothing of the executor.
+// SAFETY: `me` is a thread's own and set once, to an id that no other thread gets (`attach`), so
+// one thread is one core, for ever. `kick` and `sleep` know nothing of the executor.
 unsafe impl Platform for Host {
     fn cores() -> &'static [Core<Self>] {
         &HOST_CORES

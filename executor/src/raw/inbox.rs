@@ -90,7 +90,8 @@ impl<N: Node> Inbox<N> {
     /// # Safety
     ///
     /// `node` is live, in no inbox, nobody else is pushing it, and it stays live until the owner
-    /// has taken it. The caller must not touch it afterwards unless it holds a reference of its own.
+    /// has taken it. The caller must not touch it afterwards unless it holds a reference of its
+    /// own.
     pub unsafe fn push(&self, node: NonNull<N>) -> Pushed {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {

@@ -1,7 +1,7 @@
 //! A task's memory and its life on the owner core.
 //!
-//! One allocation holds header, then the future or its output ([`super::stage`]). The header's first cache line is
-//! the owner's, in plain cells; the second is for everybody ([`super::state`]).
+//! One allocation holds header, then the future or its output ([`super::stage`]). The header's
+//! first cache line is the owner's, in plain cells; the second is for everybody ([`super::state`]).
 //!
 //! ```text
 //!            wake                    turn                   Ready / cancelled
@@ -14,8 +14,8 @@
 //! These are the bits of `flags`, which only the owner touches; CANCEL may accompany QUEUED and
 //! POLLING. From elsewhere a task is woken through the inbox; when the owner takes it from there,
 //! it goes through the same edge. A task is never in a run queue twice (QUEUED), nor in one when it
-//! gets DONE (a wake during the last poll only sets REWOKEN). It is freed by the owner's loop alone:
-//! at the merge, or when taken from the inbox or the reap list with no reference left.
+//! gets DONE (a wake during the last poll only sets REWOKEN). It is freed by the owner's loop
+//! alone: at the merge, or when taken from the inbox or the reap list with no reference left.
 
 use core::{cell::Cell, future::Future, ptr::NonNull, task::Context};
 

@@ -1,8 +1,8 @@
 //! Mutual exclusion that costs nothing because one core's tasks do not preempt each other.
 //!
 //! [`CoreLocal`] is the `RawMutex` under embassy-sync's primitives. It needs no interrupts-off
-//! section: interrupt handlers and other cores never get in ([`crate::Platform::current`] says so), they
-//! use [`super::Notify`] instead. The first core that locks it owns it for good.
+//! section: interrupt handlers and other cores never get in ([`crate::Platform::current`] says so),
+//! they use [`super::Notify`] instead. The first core that locks it owns it for good.
 
 use core::{
     marker::PhantomData,

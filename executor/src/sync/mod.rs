@@ -9,7 +9,8 @@
 //! | [`local`] | tasks of one core: embassy-sync's mutex, channel, signal, watch… over our [`CoreLocal`] | tasks of that core |
 //!
 //! "Tasks" means: not from interrupt handlers, because these may allocate, free, or hold a short
-//! spin lock, which the handler's own core might hold. Waking the tasks that wait does none of this.
+//! spin lock, which the handler's own core might hold. Waking the tasks that wait does none of
+//! this.
 
 mod core_local;
 pub mod mpsc;

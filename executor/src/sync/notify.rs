@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Notifications do not count: several before the task looks are one. The order that loses none:
-//! the waiter registers its waker, *then* looks at the flag; the notifier sets the flag, *then* wakes
-//! what is registered.
+//! the waiter registers its waker, *then* looks at the flag; the notifier sets the flag, *then*
+//! wakes what is registered.
 
 use core::{
     future::poll_fn,

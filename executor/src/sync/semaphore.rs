@@ -1,8 +1,8 @@
 //! A counting semaphore for tasks on any core, first come first served.
 //!
 //! The state is behind a spin lock held for a few instructions, never across a wake. Permits that
-//! are released go to the longest waiter, who keeps its place until it has all it asked for; a waiter
-//! that goes away gives back what it was granted. Closing wakes everybody.
+//! are released go to the longest waiter, who keeps its place until it has all it asked for; a
+//! waiter that goes away gives back what it was granted. Closing wakes everybody.
 
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{

@@ -31,7 +31,8 @@ mod metal {
             stack::containing(VirtAddr(address))
         }
         fn read(&self, address: u64) -> u64 {
-            // SAFETY: aligned and within a known stack, which is mapped; any content is a valid word.
+            // SAFETY: aligned and within a known stack, which is mapped; any content is a valid
+            // word.
             unsafe { VirtAddr(address).as_ptr::<u64>().read_volatile() }
         }
     }

@@ -1,7 +1,7 @@
 //! Names for addresses: a text of lines `hexaddress name`, sorted by address, searched in place.
 //!
-//! The text comes as a boot module, so it may be missing, cut or garbage: every lookup is bounded and
-//! at worst finds nothing.
+//! The text comes as a boot module, so it may be missing, cut or garbage: every lookup is bounded
+//! and at worst finds nothing.
 
 /// A symbol table as text.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,8 @@ impl<'a> Symbols<'a> {
 
     /// The last symbol that starts at or before `address`.
     pub fn find(&self, address: u64) -> Option<Symbol<'a>> {
-        // Between `low` (a line's start) and `high` (a line's start, or the end) lies what is sought.
+        // Between `low` (a line's start) and `high` (a line's start, or the end) lies what is
+        // sought.
         let (mut low, mut high) = (0, self.text.len());
         let mut best = None;
         while low < high {

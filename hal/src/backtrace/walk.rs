@@ -1,8 +1,8 @@
 //! Following the chain of frame pointers, with nothing taken on trust.
 //!
-//! Each frame is two words: the caller's frame pointer and the return address. A frame counts only if
-//! it lies in a known stack, aligned, and above the one before in the same stack; a chain may cross to
-//! another stack (from an interrupt's), but not come back to one it left.
+//! Each frame is two words: the caller's frame pointer and the return address. A frame counts only
+//! if it lies in a known stack, aligned, and above the one before in the same stack; a chain may
+//! cross to another stack (from an interrupt's), but not come back to one it left.
 
 use core::ops::Range;
 

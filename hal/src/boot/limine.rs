@@ -1,10 +1,11 @@
-//! The Limine boot protocol: the requests in the kernel image and the one reading of their responses.
+//! The Limine boot protocol: the requests in the kernel image and the one reading of their
+//! responses.
 //!
 //! Source: the Limine boot protocol, base revisions 2 and 3. The loader finds the requests between
 //! the two markers (the kernel's linker script keeps them in order) and writes a pointer to each
 //! response beside them before it enters the kernel. What differs between revisions: below 3 the
-//! ACPI root pointer comes as an address in the direct map, from 3 on as a physical one; both are told
-//! apart by the address itself.
+//! ACPI root pointer comes as an address in the direct map, from 3 on as a physical one; both are
+//! told apart by the address itself.
 
 use core::ptr;
 
@@ -147,9 +148,10 @@ pub(super) fn read() -> Result<BootInfo, BootError> {
 
 /// The base revision in force, if it is one the kernel can run on.
 ///
-/// A loader that knows revision 3 writes the one it used into the tag. Older ones (Limine 8.2 is one)
-/// leave the tag as it was and fall back to the newest they have, which is 2; what the kernel relies
-/// on is the same in all revisions below 3, and a loader without any answers no request at all.
+/// A loader that knows revision 3 writes the one it used into the tag. Older ones (Limine 8.2 is
+/// one) leave the tag as it was and fall back to the newest they have, which is 2; what the kernel
+/// relies on is the same in all revisions below 3, and a loader without any answers no request at
+/// all.
 fn granted_revision() -> Option<u64> {
     let revision = match BASE_REVISION.loaded_revision() {
         Some(revision) => revision,

@@ -1,8 +1,8 @@
 //! What the loader told us, as plain types that keep nothing of the boot protocol.
 //!
-//! The protocol's own structures are read once, early, by `boot::limine`; all that is kept is copied
-//! into the kernel's own static memory (except the bytes of modules), so that the loader's memory
-//! can be reclaimed, and so that another protocol could fill the same [`BootInfo`].
+//! The protocol's own structures are read once, early, by `boot::limine`; all that is kept is
+//! copied into the kernel's own static memory (except the bytes of modules), so that the loader's
+//! memory can be reclaimed, and so that another protocol could fill the same [`BootInfo`].
 
 mod command_line;
 #[cfg(all(target_os = "none", target_arch = "x86_64"))]

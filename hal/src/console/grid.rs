@@ -1,8 +1,8 @@
 //! The text on the screen: a grid of cells, what is wanted and what is drawn.
 //!
-//! Writing changes what is wanted; [`Grid::refresh`] draws the cells that differ, and only those, so the
-//! framebuffer is never read and a scroll costs what changed. The text scrolls by a few rows at once:
-//! drawing is what takes time.
+//! Writing changes what is wanted; [`Grid::refresh`] draws the cells that differ, and only those,
+//! so the framebuffer is never read and a scroll costs what changed. The text scrolls by a few rows
+//! at once: drawing is what takes time.
 
 /// What a piece of text is coloured in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,8 +82,8 @@ impl Grid {
         }
     }
 
-    /// Empties the grid and gives it a size (at most what there is room for). What is on the screen is
-    /// taken to be blank.
+    /// Empties the grid and gives it a size (at most what there is room for). What is on the screen
+    /// is taken to be blank.
     pub fn resize(&mut self, columns: usize, rows: usize) {
         self.columns = columns.min(CELLS);
         self.rows = rows.min(CELLS.checked_div(self.columns).unwrap_or(0));

@@ -1,4 +1,5 @@
-//! One line of text put together on the stack, so that nothing is formatted under the console's lock.
+//! One line of text put together on the stack, so that nothing is formatted under the console's
+//! lock.
 
 use core::fmt;
 

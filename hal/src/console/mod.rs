@@ -6,9 +6,9 @@
 //!   epitaph    ──▶ both, taking the lock by force if need be
 //! ```
 //!
-//! Any context on any core may log: nothing is formatted or allocated under the lock, and whoever cannot
-//! have the lock in a bounded time (an NMI that hit its holder) loses the line, which is counted and
-//! said with the next one.
+//! Any context on any core may log: nothing is formatted or allocated under the lock, and whoever
+//! cannot have the lock in a bounded time (an NMI that hit its holder) loses the line, which is
+//! counted and said with the next one.
 
 pub mod grid;
 pub mod line;

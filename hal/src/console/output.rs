@@ -68,8 +68,8 @@ pub fn set_clock(microseconds: fn() -> u64) {
     CLOCK.call_once(|| microseconds);
 }
 
-/// Has every line of the log passed to `observer` too, in pieces, after it was shown. It is called in
-/// any context that logs, interrupt handlers included, and must not log.
+/// Has every line of the log passed to `observer` too, in pieces, after it was shown. It is called
+/// in any context that logs, interrupt handlers included, and must not log.
 pub fn observe_log(observer: Observer) {
     OBSERVER.call_once(|| observer);
 }
@@ -219,8 +219,8 @@ pub struct Epitaph {
 /// Takes the console for good, for a panic's epitaph.
 ///
 /// # Safety
-/// Every other core has stopped, and whatever this core did before will not go on: who held the console
-/// never comes back to it.
+/// Every other core has stopped, and whatever this core did before will not go on: who held the
+/// console never comes back to it.
 pub unsafe fn epitaph() -> Epitaph {
     // SAFETY: the caller vouches that no holder comes back.
     unsafe {

@@ -51,8 +51,8 @@ pub struct Painter<'a> {
 }
 
 impl<'a> Painter<'a> {
-    /// A painter on `pixels`, which hold a framebuffer as `info` describes. `None` if they are too few,
-    /// or the format is none that can be drawn.
+    /// A painter on `pixels`, which hold a framebuffer as `info` describes. `None` if they are too
+    /// few, or the format is none that can be drawn.
     pub fn new(info: &FramebufferInfo, pixels: &'a mut [u8]) -> Option<Self> {
         if !info.is_drawable() || (pixels.len() as u64) < info.size() {
             return None;

@@ -39,7 +39,8 @@ impl<'a> FrameBitmap<'a> {
         (words + words.div_ceil(64)) as usize
     }
 
-    /// A bitmap for frames `0..frames`, all in use, over `words` (at least [`words_for`](Self::words_for)).
+    /// A bitmap for frames `0..frames`, all in use, over `words` (at least
+    /// [`words_for`](Self::words_for)).
     ///
     /// # Panics
     /// If `words` is too short.

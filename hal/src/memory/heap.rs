@@ -208,8 +208,9 @@ unsafe impl Source for Frames {
     }
 }
 
-/// Whether the heap can take what can't be refused, so that something which can may be made: the spare run is in its
-/// place, and the heap has not grown beyond `share` bytes, or at least is rather empty again and not twice as large.
+/// Whether the heap can take what can't be refused, so that something which can may be made: the
+/// spare run is in its place, and the heap has not grown beyond `share` bytes, or at least is
+/// rather empty again and not twice as large.
 pub fn has_room(share: usize) -> bool {
     // In this order, as when the heap grows.
     let counters = *LARGE.lock().counters();

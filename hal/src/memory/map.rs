@@ -1,10 +1,10 @@
 //! The loader's memory map made trustworthy.
 //!
 //! Firmware maps overlap, lie unaligned, have empty entries and entries beyond what the CPU can
-//! address. [`MemoryMap::sanitise`] turns any list into one that is sorted, disjoint, in whole frames
-//! and below the CPU's physical width. Where regions overlap, the most restrictive use wins; memory
-//! that may be handed out is rounded inward, all other outward, and a frame the loader only partly
-//! holds is nobody's. Frame 0 is never handed out.
+//! address. [`MemoryMap::sanitise`] turns any list into one that is sorted, disjoint, in whole
+//! frames and below the CPU's physical width. Where regions overlap, the most restrictive use wins;
+//! memory that may be handed out is rounded inward, all other outward, and a frame the loader only
+//! partly holds is nobody's. Frame 0 is never handed out.
 
 use crate::boot::{MAX_REGIONS, MemoryRegion, RegionKind};
 
@@ -117,8 +117,8 @@ impl MemoryMap {
         range.contains(frame).then_some(range.kind)
     }
 
-    /// Whether any frame of `first..end` is memory the kernel hands out, runs in, or firmware keeps:
-    /// nothing a device window may cover.
+    /// Whether any frame of `first..end` is memory the kernel hands out, runs in, or firmware
+    /// keeps: nothing a device window may cover.
     pub fn overlaps_memory(&self, first: FrameNumber, end: FrameNumber) -> bool {
         self.ranges().iter().any(|range| {
             range.first < end

@@ -149,8 +149,8 @@ impl Regions {
         Ok(())
     }
 
-    /// Takes out of use what [`insert`](Self::insert) took into use last, whatever the limit: it makes as many ranges as
-    /// there were.
+    /// Takes out of use what [`insert`](Self::insert) took into use last, whatever the limit: it
+    /// makes as many ranges as there were.
     pub fn take_back(&mut self, range: Range) {
         self.cut(range);
     }

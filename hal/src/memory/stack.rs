@@ -1,7 +1,7 @@
 //! Kernel stacks with an unmapped page at each end, and where all known stacks lie.
 //!
-//! The register of stacks is what a backtrace trusts, and what tells a fault handler that an address is
-//! the guard page of a stack. It is read without a lock: panics read it.
+//! The register of stacks is what a backtrace trusts, and what tells a fault handler that an
+//! address is the guard page of a stack. It is read without a lock: panics read it.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -70,14 +70,16 @@ impl Drop for KernelStack {
     }
 }
 
-/// Leaves the current stack for `stack`, for good, and goes on in `entry` there. Backtraces end in `entry`.
+/// Leaves the current stack for `stack`, for good, and goes on in `entry` there. Backtraces end in
+/// `entry`.
 ///
 /// # Safety
 /// Nothing on the current stack is used again, and nothing is to be dropped there.
 pub unsafe fn run_on(stack: KernelStack, entry: extern "C" fn() -> !) -> ! {
     let top = stack.leak();
-    // SAFETY: the stack is mapped, its own from here on, and 16-byte aligned; the call leaves the return
-    // address that the calling convention expects, and a frame pointer of zero ends the chain.
+    // SAFETY: the stack is mapped, its own from here on, and 16-byte aligned; the call leaves the
+    // return address that the calling convention expects, and a frame pointer of zero ends the
+    // chain.
     unsafe {
         core::arch::asm!(
             "mov rsp, {top}",
@@ -91,8 +93,8 @@ pub unsafe fn run_on(stack: KernelStack, entry: extern "C" fn() -> !) -> ! {
     }
 }
 
-/// Makes a stack known that is no [`KernelStack`]: a static one, or the loader's. If there is no room,
-/// backtraces will not follow it.
+/// Makes a stack known that is no [`KernelStack`]: a static one, or the loader's. If there is no
+/// room, backtraces will not follow it.
 pub fn register(start: VirtAddr, end: VirtAddr) {
     for place in &STACKS {
         if place.start.load(Ordering::Relaxed) == 0 {
@@ -112,7 +114,8 @@ pub fn containing(address: VirtAddr) -> Option<Range<u64>> {
     STACKS.iter().map(Place::range).find(|range| range.start != 0 && range.contains(&address.0))
 }
 
-/// Whether an address lies in the guard page below a known stack: whoever used that stack overflowed it.
+/// Whether an address lies in the guard page below a known stack: whoever used that stack
+/// overflowed it.
 pub fn is_guard_page(address: VirtAddr) -> bool {
     let page = FRAME_SIZE as u64;
     STACKS

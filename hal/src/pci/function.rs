@@ -82,8 +82,8 @@ impl Function {
         capabilities(&Space(&self.config), &self.header).find(|found| found.id == id)
     }
 
-    /// Its base address register `index`. The function answers nobody while it is asked how long the
-    /// register's range is, so this is for before its driver starts.
+    /// Its base address register `index`. The function answers nobody while it is asked how long
+    /// the register's range is, so this is for before its driver starts.
     pub fn bar(&self, index: u8) -> Result<Bar, PciError> {
         if index >= BAR_COUNT || self.header.kind != HeaderKind::Device {
             return Err(PciError::NoBar(index));
@@ -108,8 +108,8 @@ impl Function {
         (value, sizing)
     }
 
-    /// Maps the first `bytes` bytes behind base address register `index`, all of them if it has fewer, and
-    /// makes the function answer there.
+    /// Maps the first `bytes` bytes behind base address register `index`, all of them if it has
+    /// fewer, and makes the function answer there.
     pub fn map_bar(&self, index: u8, bytes: usize) -> Result<DeviceRegion, PciError> {
         let bar = self.bar(index)?;
         if bar.kind == BarKind::Ports {

@@ -1,13 +1,13 @@
 //! PCI Express: finding functions and getting at their registers.
 //!
-//! Firmware names a window of memory in which every function of a segment has 4 KiB of configuration
-//! space (ECAM). [`scan`] walks from a window's first bus through all bridges, each bus once. What it
-//! finds are [`Function`]s: they say what they are, map their registers, and are allowed DMA when
-//! their driver asks for it, not before. A function is nobody's until its driver takes it; base addresses stay
-//! where firmware put them.
+//! Firmware names a window of memory in which every function of a segment has 4 KiB of
+//! configuration space (ECAM). [`scan`] walks from a window's first bus through all bridges, each
+//! bus once. What it finds are [`Function`]s: they say what they are, map their registers, and are
+//! allowed DMA when their driver asks for it, not before. A function is nobody's until its driver
+//! takes it; base addresses stay where firmware put them.
 //!
-//! Configuration space is a [`DeviceRegion`] like any other, so all this runs on the simulated machine.
-//! Not here yet: the legacy ports (machines without ECAM), MSI and MSI-X, hot-plug.
+//! Configuration space is a [`DeviceRegion`] like any other, so all this runs on the simulated
+//! machine. Not here yet: the legacy ports (machines without ECAM), MSI and MSI-X, hot-plug.
 //!
 //! Source: PCI Express Base Specification 5.0, 7.2.2; PCI Firmware Specification 3.3, 4.1.
 

@@ -1,9 +1,9 @@
 //! The memory devices can reach, and who owns each piece of it.
 //!
 //! A buffer's bytes live with whoever may touch them: in the driver's `DmaBuf` while it owns them,
-//! here while they are lent. So a device that touches what it was not lent finds nothing to touch, and
-//! is reported. Addresses are handed out upwards, with a guard of a page after each buffer, and used
-//! again only when the limit is reached, so that stale addresses stay recognisable.
+//! here while they are lent. So a device that touches what it was not lent finds nothing to touch,
+//! and is reported. Addresses are handed out upwards, with a guard of a page after each buffer, and
+//! used again only when the limit is reached, so that stale addresses stay recognisable.
 
 use std::boxed::Box;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! One interrupt line of a device, with the controller in front of it.
 //!
-//! Edges that arrive while masked stay pending, as MSI-X's pending bits do, or are lost, as behind an
-//! I/O APIC. A level that stays
-//! asserted is delivered once, then again at each rearm, as behind an IOAPIC whose handler masks it.
+//! Edges that arrive while masked stay pending, as MSI-X's pending bits do, or are lost, as behind
+//! an I/O APIC. A level that stays asserted is delivered once, then again at each rearm, as behind
+//! an IOAPIC whose handler masks it.
 
 use std::sync::{Arc, Mutex};
 

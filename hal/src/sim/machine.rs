@@ -48,8 +48,8 @@ impl SimMachine {
         Self { world: Arc::new(World::new(None)) }
     }
 
-    /// A machine whose time is somebody else's: an executor's virtual clock. A task of that executor
-    /// must [`serve`](Self::serve) it.
+    /// A machine whose time is somebody else's: an executor's virtual clock. A task of that
+    /// executor must [`serve`](Self::serve) it.
     pub fn following(time: fn() -> Ticks) -> Self {
         Self { world: Arc::new(World::new(Some(time))) }
     }
@@ -218,14 +218,14 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
         DeviceRegion::new(window, bytes)
     }
 
-    /// Its interrupt `line`: what a driver is given. It begins masked; an edge that comes while it is
-    /// masked stays pending, as with MSI-X.
+    /// Its interrupt `line`: what a driver is given. It begins masked; an edge that comes while it
+    /// is masked stays pending, as with MSI-X.
     pub fn interrupt(&self, line: u32) -> Interrupt {
         self.interrupt_with(line, MaskedEdges::StayPending)
     }
 
-    /// As [`interrupt`](Self::interrupt), but an edge that comes while it is masked is lost, as behind
-    /// an I/O APIC: ISA devices.
+    /// As [`interrupt`](Self::interrupt), but an edge that comes while it is masked is lost, as
+    /// behind an I/O APIC: ISA devices.
     pub fn isa_interrupt(&self, line: u32) -> Interrupt {
         self.interrupt_with(line, MaskedEdges::AreLost)
     }
@@ -236,8 +236,8 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
         Interrupt::new(line.latch.clone(), Box::new(Control(line)))
     }
 
-    /// Looks at the model or changes it, as something outside the machine would: a key is pressed, a
-    /// frame arrives.
+    /// Looks at the model or changes it, as something outside the machine would: a key is pressed,
+    /// a frame arrives.
     pub fn act<R>(&self, act: impl FnOnce(&mut M, &mut Bus<'_>) -> R) -> R {
         self.device.with_bus(&self.world, |bus| {
             let mut model = lock(&self.model);
@@ -266,8 +266,8 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
         self.device.set_faults(Box::new(faults));
     }
 
-    /// Takes the device out of the machine: reads give all ones, writes are lost, it does no DMA and
-    /// raises nothing.
+    /// Takes the device out of the machine: reads give all ones, writes are lost, it does no DMA
+    /// and raises nothing.
     pub fn unplug(&self) {
         self.device.unplug();
     }

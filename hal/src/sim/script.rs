@@ -16,8 +16,8 @@ enum Step {
     Raise { line: u32 },
 }
 
-/// Expected register accesses and their answers. Anything else is a violation; reads out of turn give
-/// all ones.
+/// Expected register accesses and their answers. Anything else is a violation; reads out of turn
+/// give all ones.
 #[derive(Debug, Default)]
 pub struct Script {
     steps: VecDeque<Step>,

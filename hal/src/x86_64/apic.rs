@@ -120,8 +120,8 @@ pub enum TimerMode {
 /// Any is fatal: see [`ApicError`].
 ///
 /// # Safety
-/// Called once, on the boot core, with interrupts off, after `descriptors::install`; `map` keeps its
-/// word.
+/// Called once, on the boot core, with interrupts off, after `descriptors::install`; `map` keeps
+/// its word.
 pub unsafe fn init(map: impl FnOnce(u64) -> Option<*mut u32>) -> Result<(), ApicError> {
     if cpu::cpuid(1).edx >> 9 & 1 == 0 {
         return Err(ApicError::Missing);

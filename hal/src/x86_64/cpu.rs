@@ -265,7 +265,8 @@ pub fn features() -> &'static Cpu {
 ///
 /// # Safety
 /// Called on each core before it runs tasks, with interrupts off, on page tables that use no bits
-/// these settings redefine (CR3 bits 0 to 11 are zero) and that mark the kernel's writable pages so.
+/// these settings redefine (CR3 bits 0 to 11 are zero) and that mark the kernel's writable pages
+/// so.
 pub unsafe fn enable() -> Result<(), CpuError> {
     let cpu = features();
     for (feature, name) in [(Features::NO_EXECUTE, "no-execute pages (NX)")] {

@@ -83,8 +83,8 @@ static DIRTY: [AtomicU64; MAX_LINES / 64] = [const { AtomicU64::new(0) }; MAX_LI
 /// number + 1; 0: none (edge-triggered, or no line).
 static LEVEL_LINE: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
 
-/// Finds the I/O APICs, masks all of their lines and wires NMI sources. `map` yields where a page of
-/// registers (by physical address) is mapped, uncached, for good.
+/// Finds the I/O APICs, masks all of their lines and wires NMI sources. `map` yields where a page
+/// of registers (by physical address) is mapped, uncached, for good.
 ///
 /// # Errors
 /// A chip cannot be driven. Fatal: without them no device interrupt arrives.

@@ -1,5 +1,5 @@
-//! Looking at the machine the way an attacker or a stray pointer would, for tests: does this address
-//! fault, is any page writable and executable, does this vector arrive.
+//! Looking at the machine the way an attacker or a stray pointer would, for tests: does this
+//! address fault, is any page writable and executable, does this vector arrive.
 //!
 //! Memory is only read, or written with what it holds already; device registers are left alone. So
 //! probing is safe whatever the answer.
@@ -41,8 +41,8 @@ fn touch(address: VirtAddr, how: unsafe extern "C" fn(u64) -> u64) -> Touched {
             return Touched::Device;
         }
     }
-    // SAFETY: a fault is caught by `fixup`; else a byte of memory is read, or or-ed with zero as one
-    // locked operation, which changes nothing for anybody.
+    // SAFETY: a fault is caught by `fixup`; else a byte of memory is read, or or-ed with zero as
+    // one locked operation, which changes nothing for anybody.
     if unsafe { how(address.0) } == 0 { Touched::Fine } else { Touched::Fault }
 }
 
@@ -55,8 +55,8 @@ fn translation(address: VirtAddr) -> Option<Translation> {
     unchanged(|| kernel_tables().translate(address))
 }
 
-/// Pages of the kernel's half that could be written and executed, and pages that ring 3 could reach.
-/// Both are 0 or W^X is broken.
+/// Pages of the kernel's half that could be written and executed, and pages that ring 3 could
+/// reach. Both are 0 or W^X is broken.
 pub fn open_pages() -> (u64, u64) {
     const WRITABLE: u64 = 1 << 1;
     const USER: u64 = 1 << 2;
@@ -72,8 +72,8 @@ pub fn open_pages() -> (u64, u64) {
     (writable_code, user)
 }
 
-/// Does what a device does that writes `message`: its vector arrives, whatever core was meant. Whether
-/// the message is one for a device's vector.
+/// Does what a device does that writes `message`: its vector arrives, whatever core was meant.
+/// Whether the message is one for a device's vector.
 pub fn deliver(message: &Message) -> bool {
     let vector = message.data as u8;
     let id = (message.address >> 12) as u8;

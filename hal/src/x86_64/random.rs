@@ -1,10 +1,10 @@
 //! Unpredictable numbers: a ChaCha20 generator on each core, seeded by the CPU.
 //!
 //! The CPU's `rdseed` and `rdrand` are never handed out raw: they are mixed with timing into the
-//! generator's key, so that a poor one makes nothing worse. Each batch of output begins with the key
-//! for the next, and what is given out is wiped (nothing in memory tells what was given out before);
-//! every 64 KiB the CPU is asked for more. Where it has neither instruction the key comes from timing jitter alone,
-//! and [`quality`] and the log say so.
+//! generator's key, so that a poor one makes nothing worse. Each batch of output begins with the
+//! key for the next, and what is given out is wiped (nothing in memory tells what was given out
+//! before); every 64 KiB the CPU is asked for more. Where it has neither instruction the key comes
+//! from timing jitter alone, and [`quality`] and the log say so.
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -98,7 +98,8 @@ impl Generator {
                 None => quality = Quality::TimingOnly,
             }
         }
-        // Timing goes through the cipher, block by block, so that it cannot cancel out what is there.
+        // Timing goes through the cipher, block by block, so that it cannot cancel out what is
+        // there.
         let rounds = if quality == Quality::Hardware { 2 } else { 64 };
         for _ in 0..rounds {
             for word in key.chunks_exact_mut(8) {

@@ -111,8 +111,8 @@ pub fn init(port: Port) -> bool {
 }
 
 fn detect(base: u16) -> Option<Uart16550<PioBackend>> {
-    // SAFETY: the ports of COM1 and COM2 are the PC's own; nothing else in the kernel uses them, and
-    // where there is no UART, reads give 0xff and writes go nowhere.
+    // SAFETY: the ports of COM1 and COM2 are the PC's own; nothing else in the kernel uses them,
+    // and where there is no UART, reads give 0xff and writes go nowhere.
     let mut uart = unsafe { Uart16550::new_port(base) }.ok()?;
     if !uart.check_present() || !transmitter_drains(base) {
         return None;
@@ -134,7 +134,8 @@ fn detect(base: u16) -> Option<Uart16550<PioBackend>> {
 fn transmitter_drains(base: u16) -> bool {
     let mut status = ::x86_64::instructions::port::PortReadOnly::<u8>::new(base + LINE_STATUS);
     (0..DRAIN_LOOKS * 10).any(|_| {
-        // SAFETY: reading a UART's line status clears error flags only, which nobody has use for yet.
+        // SAFETY: reading a UART's line status clears error flags only, which nobody has use for
+        // yet.
         unsafe { status.read() & TRANSMITTER_EMPTY != 0 }
     })
 }
@@ -173,7 +174,8 @@ pub fn dropped_bytes(port: Port) -> u64 {
     port.cell().lock().dropped_bytes
 }
 
-/// `core::fmt::Write` on a port, which is held for as long as the writer lives: one line, one writer.
+/// `core::fmt::Write` on a port, which is held for as long as the writer lives: one line, one
+/// writer.
 pub struct Writer(InterruptLockGuard<'static, Transceiver>);
 
 /// A writer on `port`. Line feeds become carriage return and line feed.

@@ -104,8 +104,8 @@ static STACKS: [Once<(u64, FaultStacks)>; MAX_CORES] = [const { Once::new() }; M
 /// those that fail none.
 ///
 /// # Safety
-/// On the boot core, with its APIC, timer and clock ready and the kernel's own page tables in force;
-/// `startup` is as its fields say.
+/// On the boot core, with its APIC, timer and clock ready and the kernel's own page tables in
+/// force; `startup` is as its fields say.
 pub unsafe fn start(madt: &Madt, startup: &Startup) -> Started {
     let boot_id = percpu::this().lapic_id();
     let limit = startup.max_cores.clamp(1, MAX_CORES);
@@ -155,7 +155,8 @@ fn wire_boot_core(madt: &Madt, boot_id: u32) {
 }
 
 /// How long to wait between INIT and SIPI, in microseconds. The 10 ms of the manuals are for chips
-/// with an APIC of their own; since Intel's family 6 and AMD's 15 a reset takes no time to speak of.
+/// with an APIC of their own; since Intel's family 6 and AMD's 15 a reset takes no time to speak
+/// of.
 fn init_settle_us() -> u64 {
     let signature = cpu::cpuid(1).eax;
     let base = signature >> 8 & 0xf;

@@ -119,8 +119,8 @@ impl Trampoline {
         (self.physical().0 / PAGE as u64) as u8
     }
 
-    /// Writes code and parameters for one core's start: `cr3` is the root of tables below 4 GiB that
-    /// map this page to itself, `stack` a stack's upper end, and the core goes to
+    /// Writes code and parameters for one core's start: `cr3` is the root of tables below 4 GiB
+    /// that map this page to itself, `stack` a stack's upper end, and the core goes to
     /// `entry(argument)`.
     ///
     /// # Safety

@@ -64,7 +64,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Physical memory from address 0: RSDP at 0x10, XSDT at 0x100, another table at 0x180, MADT at 0x200.
+    /// Physical memory from address 0: RSDP at 0x10, XSDT at 0x100, another table at 0x180, MADT at
+    /// 0x200.
     fn memory() -> Vec<u8> {
         let mut memory = vec![0; 0x300];
         let mut put = |at: usize, bytes: &[u8]| memory[at..at + bytes.len()].copy_from_slice(bytes);

@@ -1,7 +1,7 @@
 //! The firmware's console: messages, the wait for a key, and what a panic does.
 //!
-//! OVMF sends its console to the screen and to the serial port alike. After boot services have ended
-//! there is no console, and messages are dropped.
+//! OVMF sends its console to the screen and to the serial port alike. After boot services have
+//! ended there is no console, and messages are dropped.
 
 use core::fmt::{Arguments, Write};
 use core::time::Duration;

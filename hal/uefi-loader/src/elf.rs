@@ -1,9 +1,9 @@
 //! The kernel's ELF file: checked whole before a byte of it is placed.
 //!
-//! Accepted is what Pollux is: a 64-bit little-endian x86-64 `ET_EXEC` whose loadable segments lie in
-//! the top 2 GiB, do not overlap, do not share a page with different permissions, and are never
-//! writable and executable at once. Source: System V ABI, ELF-64 object file format; the higher-half
-//! rule is the Limine protocol's ("Memory Layout at Entry").
+//! Accepted is what Pollux is: a 64-bit little-endian x86-64 `ET_EXEC` whose loadable segments lie
+//! in the top 2 GiB, do not overlap, do not share a page with different permissions, and are never
+//! writable and executable at once. Source: System V ABI, ELF-64 object file format; the
+//! higher-half rule is the Limine protocol's ("Memory Layout at Entry").
 
 use crate::{PAGE, page_up};
 use thiserror_no_std::Error;

@@ -136,8 +136,8 @@ pub fn hand_over(mut ready: Prepared<'_>) -> Result<Infallible, Reason> {
         runtime::reset(runtime::ResetType::COLD, Status::LOAD_ERROR, None);
     }
     // SAFETY: boot services have ended and interrupts are off. This image is loader code, so the
-    // direct map of the kernel's tables has it; `bridge` adds the firmware's lower half. Pool, stack and
-    // GDT are loader data, and `entry` names them.
+    // direct map of the kernel's tables has it; `bridge` adds the firmware's lower half. Pool,
+    // stack and GDT are loader data, and `entry` names them.
     unsafe { machine::enter(&entry, features) }
 }
 

@@ -85,7 +85,8 @@ pub fn mask_interrupts(io_apics: &[Option<u64>]) {
         let (select, window) = (*address as *mut u32, (*address + 0x10) as *mut u32);
         let access = |register: u32, value: Option<u32>| {
             // SAFETY: the MADT names an IO APIC here, mapped one to one by the firmware's tables,
-            // which are still in force; select-then-window is its access protocol and nobody else runs.
+            // which are still in force; select-then-window is its access protocol and nobody else
+            // runs.
             unsafe {
                 select.write_volatile(register);
                 if let Some(value) = value {

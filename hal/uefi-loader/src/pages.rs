@@ -41,8 +41,8 @@ impl Pages {
 
     /// The pages seen as page tables.
     pub fn tables(&mut self) -> &mut [Table] {
-        // SAFETY: the pages are ours and initialised, a table is exactly one page, pages are aligned
-        // for it, and any bytes are valid words; the borrow of `self` keeps others away.
+        // SAFETY: the pages are ours and initialised, a table is exactly one page, pages are
+        // aligned for it, and any bytes are valid words; the borrow of `self` keeps others away.
         unsafe { core::slice::from_raw_parts_mut(self.start.cast().as_ptr(), self.count) }
     }
 }
@@ -64,8 +64,8 @@ impl DerefMut for Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: `allocate` got exactly these pages, and no reference outlives `self`. Never reached
-        // after boot services have ended: from there on nothing returns.
+        // SAFETY: `allocate` got exactly these pages, and no reference outlives `self`. Never
+        // reached after boot services have ended: from there on nothing returns.
         let _ = unsafe { boot::free_pages(self.start, self.count) };
     }
 }

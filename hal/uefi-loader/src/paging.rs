@@ -217,8 +217,8 @@ fn shrink(bits: u64) -> u64 {
     (bits & !(PAT_LARGE | LARGE)) | pat
 }
 
-/// Maps the kernel's segments by their flags, and the direct map as the granted base revision has it
-/// (protocol, "Memory Layout at Entry"): revision 3 maps usable memory, what the loader leaves,
+/// Maps the kernel's segments by their flags, and the direct map as the granted base revision has
+/// it (protocol, "Memory Layout at Entry"): revision 3 maps usable memory, what the loader leaves,
 /// kernel and modules, framebuffer; revision 2 the first 4 GiB and all that is not reserved or bad.
 pub fn lay_out(
     tables: &mut Tables<'_>,

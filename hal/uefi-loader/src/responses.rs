@@ -242,7 +242,8 @@ pub fn answer(
             pointers.push(arena.put_words(&words)?);
         }
         let list = arena.put_words(&pointers)?;
-        // Response revision 0 says that internal modules (named by the kernel itself) are not loaded.
+        // Response revision 0 says that internal modules (named by the kernel itself) are not
+        // loaded.
         respond(Feature::Module, arena, &[0, pointers.len() as u64, list])?;
     }
     if let Some(screen) = &facts.framebuffer {

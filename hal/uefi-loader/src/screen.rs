@@ -53,7 +53,8 @@ pub fn find(wanted: Option<(u32, u32)>) -> Option<Screen> {
     (physical != 0 && mode.bytes() != 0).then_some(Screen { physical, mode, modes, edid })
 }
 
-/// The shape of a mode whose pixels lie in memory; `None` for one that only the firmware can draw in.
+/// The shape of a mode whose pixels lie in memory; `None` for one that only the firmware can draw
+/// in.
 fn shape(info: &ModeInfo) -> Option<VideoMode> {
     let masks = match info.pixel_format() {
         PixelFormat::Rgb => [(8, 0), (8, 8), (8, 16)],

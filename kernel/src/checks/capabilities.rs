@@ -1,4 +1,5 @@
-//! Tables of capabilities: handles go stale, slots don't wear out, and an ended process's table takes nothing in.
+//! Tables of capabilities: handles go stale, slots don't wear out, and an ended process's table
+//! takes nothing in.
 
 use super::Finding;
 use crate::ipc::Notification;

@@ -1,5 +1,6 @@
-//! Processes that do everything to each other at random and are killed at random moments leave nothing behind: no
-//! process, no frame, no kernel memory. The play itself is the ring-3 program `chaos`.
+//! Processes that do everything to each other at random and are killed at random moments leave
+//! nothing behind: no process, no frame, no kernel memory. The play itself is the ring-3 program
+//! `chaos`.
 
 use super::Finding;
 use super::memory::settled_free;

@@ -20,8 +20,8 @@ checks! { "clock", 30:
     random_numbers_differ,
 }
 
-/// How far behind another core's clock a core's may be. Readings of two cores race by the time a cache
-/// line takes.
+/// How far behind another core's clock a core's may be. Readings of two cores race by the time a
+/// cache line takes.
 const BEHIND_NS: u64 = 1_000;
 
 /// Every core takes the latest time any core has seen and must not be behind it.

@@ -1,4 +1,5 @@
-//! Interrupts: from core to core, by message as PCI devices do, and over the I/O APIC from a real device.
+//! Interrupts: from core to core, by message as PCI devices do, and over the I/O APIC from a real
+//! device.
 
 use super::{Finding, cores};
 use crate::clock::frequency;

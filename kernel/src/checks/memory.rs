@@ -21,8 +21,8 @@ checks! { "memory", 60:
     heap_all_comes_back,
 }
 
-/// Frames that are free or the heap's for good, once nothing is on its way any more: equal before and after
-/// whatever gives everything back.
+/// Frames that are free or the heap's for good, once nothing is on its way any more: equal before
+/// and after whatever gives everything back.
 pub async fn settled_free() -> u64 {
     // What was let go of waits for every core to pass by, and flushes for the cores concerned.
     for _ in 0..3 {

@@ -1,8 +1,8 @@
 //! Tests that need a machine: they run in the kernel, under `test[=FILTER]` on its command line.
 //!
-//! Each is an async function in a file of its room, named in that file's [`Check`] list. It runs as a
-//! task on the boot core and gives `Err` with what it found. One that doesn't end is named and left
-//! behind; if it holds its core, a watchdog on another core names it and leaves.
+//! Each is an async function in a file of its room, named in that file's [`Check`] list. It runs as
+//! a task on the boot core and gives `Err` with what it found. One that doesn't end is named and
+//! left behind; if it holds its core, a watchdog on another core names it and leaves.
 
 /// Names async functions as checks: `checks! { "clock", 20: monotonic, calibrated }`.
 macro_rules! checks {

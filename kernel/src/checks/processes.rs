@@ -1,5 +1,5 @@
-//! Ring-3 processes from the kernel's side: they start, end, are killed and die, and nothing of them
-//! stays behind.
+//! Ring-3 processes from the kernel's side: they start, end, are killed and die, and nothing of
+//! them stays behind.
 
 use super::memory::settled_free;
 use super::{Finding, cores};
@@ -145,8 +145,8 @@ async fn need_a_good_image() -> Finding {
     Ok(())
 }
 
-/// With a program's tables loaded, its memory still faults under the kernel's hands, except inside the
-/// copies that are meant (SMAP).
+/// With a program's tables loaded, its memory still faults under the kernel's hands, except inside
+/// the copies that are meant (SMAP).
 async fn keep_their_memory_from_stray_kernel_code() -> Finding {
     if !cpu::features().has(Features::SMAP) {
         log::info!("no SMAP: nothing keeps the kernel from following a program's pointer");

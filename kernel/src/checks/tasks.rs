@@ -1,4 +1,5 @@
-//! Tasks on real cores: they run where they are put, wake across cores, and are gone when cancelled.
+//! Tasks on real cores: they run where they are put, wake across cores, and are gone when
+//! cancelled.
 
 use super::{Finding, cores};
 use crate::clock;

@@ -20,8 +20,8 @@ pub enum Gate {}
 
 impl Gateway for Gate {
     extern "C" fn syscall(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
-        // Each way is a function of its own with the same arguments, so that this one keeps nothing and a short way
-        // does not pay for a long one's registers.
+        // Each way is a function of its own with the same arguments, so that this one keeps nothing
+        // and a short way does not pay for a long one's registers.
         match number {
             NULL => null(a0, a1, a2, a3, a4, number),
             CALL => fast::call(a0, a1, a2, a3, a4, number),
@@ -131,7 +131,8 @@ fn step_aside(me: ThreadRef, rax: u64, rdx: u64) -> ! {
     leave()
 }
 
-/// Goes on as `thread`, whose registers hold what it waited for (and SysLog its response), unless a task is ready.
+/// Goes on as `thread`, whose registers hold what it waited for (and SysLog its response), unless a
+/// task is ready.
 #[inline(always)]
 pub fn switch_to(here: &Here, thread: ThreadRef) -> ! {
     if here.executor.attention() {
@@ -139,9 +140,10 @@ pub fn switch_to(here: &Here, thread: ThreadRef) -> ! {
         leave()
     }
     thread.set_state(State::Running);
-    // SAFETY: the thread is alive (its reference's promise), at home on this core, and its registers come from a
-    // system call or were checked at its start. Its process's tables live as long as it. We are in a
-    // system call, interrupts are off, and neither this function nor its callers hold anything to drop.
+    // SAFETY: the thread is alive (its reference's promise), at home on this core, and its
+    // registers come from a system call or were checked at its start. Its process's tables live as
+    // long as it. We are in a system call, interrupts are off, and neither this function nor its
+    // callers hold anything to drop.
     unsafe { user::resume(thread.user()) }
 }
 
@@ -155,7 +157,8 @@ pub fn log_response(here: &Here, thread: ThreadRef) {
     }
 }
 
-/// Leaves a system call, whose number and arguments are in the caller's registers, to the caller's task.
+/// Leaves a system call, whose number and arguments are in the caller's registers, to the caller's
+/// task.
 #[inline(never)]
 pub fn hand_to_task(here: &Here, me: ThreadRef, record: &Record, number: u64) -> ! {
     here.syslog.commit(record, PENDING);
@@ -168,7 +171,7 @@ pub fn hand_to_task(here: &Here, me: ThreadRef, record: &Record, number: u64) ->
 /// Ends the stay in ring 3.
 #[inline(always)]
 pub fn leave() -> ! {
-    // SAFETY: only called from the gateway and the interrupt hooks, inside a stay with interrupts off, after the current thread's
-    // registers were filed; the callers hold nothing to drop.
+    // SAFETY: only called from the gateway and the interrupt hooks, inside a stay with interrupts
+    // off, after the current thread's registers were filed; the callers hold nothing to drop.
     unsafe { user::leave() }
 }

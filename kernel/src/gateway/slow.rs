@@ -1,4 +1,5 @@
-//! System calls that wait or work: each is a piece of the calling thread's task, with interrupts on.
+//! System calls that wait or work: each is a piece of the calling thread's task, with interrupts
+//! on.
 
 use crate::ipc::mail;
 use crate::ipc::{Endpoint, Notification};
@@ -66,7 +67,8 @@ pub async fn serve(thread: &Arc<Thread>) -> End {
     }
 }
 
-/// Posts the thread to its endpoint's home core, and keeps the endpoint until the thread's next such visit or its end.
+/// Posts the thread to its endpoint's home core, and keeps the endpoint until the thread's next
+/// such visit or its end.
 fn go_visiting(thread: &Arc<Thread>, call: Syscall, registers: &Registers) {
     let (rights, state) = match call {
         Syscall::Call => (Rights::SEND, State::Calling),
@@ -330,7 +332,8 @@ pub fn core_of(asked: u32) -> Result<CoreId, Error> {
 fn thread_spawn(thread: &Arc<Thread>, r: &Registers) -> Answer {
     let in_user = |address: u64| (USER_START..USER_END).contains(&address);
     let (entry, stack, argument, tls) = (r.rdi, r.rsi, r.rdx, r.r8);
-    // The stack pointer may be anything it can use; FS base must be canonical or loading it would fault.
+    // The stack pointer may be anything it can use; FS base must be canonical or loading it would
+    // fault.
     if !in_user(entry) || !in_user(tls.max(USER_START)) {
         return Err(Error::BadAddress);
     }
@@ -342,7 +345,8 @@ fn thread_spawn(thread: &Arc<Thread>, r: &Registers) -> Answer {
     let new = thread.process.spawn_thread(core, start)?;
     let given = give(thread, Capability::new(Object::Thread(new.ending.clone()), Rights::all()));
     if given.is_err() {
-        // The last slot went to another thread's call meanwhile. Who is told that it failed has no new thread.
+        // The last slot went to another thread's call meanwhile. Who is told that it failed has no
+        // new thread.
         new.death.set(());
     }
     given

@@ -1,5 +1,5 @@
-//! An endpoint: where senders and receivers meet. Its queues are touched on its home core only, by the
-//! system-call path and by tasks, never by interrupt handlers; so they need no lock.
+//! An endpoint: where senders and receivers meet. Its queues are touched on its home core only, by
+//! the system-call path and by tasks, never by interrupt handlers; so they need no lock.
 
 use super::queue::Queue;
 use super::{lay, message_of, transfer};
@@ -17,7 +17,8 @@ use protocols::abi::{Error, encode};
 pub struct Endpoint {
     /// The core that works it.
     pub home: CoreId,
-    /// Capabilities with the right to receive. Rights only shrink, so once there is none there never will be.
+    /// Capabilities with the right to receive. Rights only shrink, so once there is none there
+    /// never will be.
     receive_rights: AtomicUsize,
     dead: Cell<bool>,
     /// Threads waiting for a message.
@@ -26,9 +27,11 @@ pub struct Endpoint {
     pub(super) senders: Queue,
 }
 
-// SAFETY: the cells and queues are touched on the home core only (module head); the count is atomic.
+// SAFETY: the cells and queues are touched on the home core only (module head); the count is
+// atomic.
 unsafe impl Sync for Endpoint {}
-// SAFETY: an endpoint is freed only after its last receive right went and its queues were emptied on its home core.
+// SAFETY: an endpoint is freed only after its last receive right went and its queues were emptied
+// on its home core.
 unsafe impl Send for Endpoint {}
 
 impl Endpoint {
@@ -63,8 +66,8 @@ impl Endpoint {
         }
     }
 
-    /// Brings a sender whose message lies in its registers (state `Calling` or `Sending`): it is received at once or
-    /// waits in line. Home core only.
+    /// Brings a sender whose message lies in its registers (state `Calling` or `Sending`): it is
+    /// received at once or waits in line. Home core only.
     pub fn offer(&self, sender: ThreadRef) {
         if self.dead.get() {
             return refuse(sender, Error::PeerGone);
@@ -87,8 +90,8 @@ impl Endpoint {
         }
     }
 
-    /// Brings a receiver: true if it got a message (in its registers), false if it waits in line (state
-    /// `Receiving`) or was refused. Home core only.
+    /// Brings a receiver: true if it got a message (in its registers), false if it waits in line
+    /// (state `Receiving`) or was refused. Home core only.
     pub fn accept(&self, receiver: ThreadRef) -> bool {
         if self.dead.get() {
             refuse(receiver, Error::PeerGone);
@@ -124,7 +127,8 @@ impl Endpoint {
     }
 }
 
-/// Moves the message, settles the sender. False: the sender was refused and the receiver goes on waiting.
+/// Moves the message, settles the sender. False: the sender was refused and the receiver goes on
+/// waiting.
 fn hand_over(sender: ThreadRef, receiver: ThreadRef) -> bool {
     let (info, words) = message_of(&sender);
     if let Err(error) = transfer::capabilities(&sender, &receiver, Info(info)) {
@@ -160,8 +164,8 @@ fn refuse_with(thread: ThreadRef, rax: u64) {
     thread.make_ready();
 }
 
-/// The reply of `replier` to the caller it owes one, which is the caller's error if the capabilities can't go along
-/// (the replier keeps owing). On the replier's core.
+/// The reply of `replier` to the caller it owes one, which is the caller's error if the
+/// capabilities can't go along (the replier keeps owing). On the replier's core.
 pub fn reply(replier: ThreadRef, info: u64, words: [u64; 6]) -> Result<(), Error> {
     let caller = replier.caller.get().ok_or(Error::NoCaller)?;
     transfer::capabilities(&replier, &caller, Info(info))?;

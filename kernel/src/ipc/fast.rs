@@ -1,10 +1,12 @@
 //! The message calls as the gateway answers them: on one core, without the executor.
 //!
-//! Everything that does not fit (another core's endpoint, capabilities along, nobody waiting) goes by the general
-//! way in [`super::endpoint`], still without leaving the system call where it need not wait.
+//! Everything that does not fit (another core's endpoint, capabilities along, nobody waiting) goes
+//! by the general way in [`super::endpoint`], still without leaving the system call where it need
+//! not wait.
 //!
-//! Each function here ends in one of three ways: it returns (back to the caller), it switches to the partner, or it
-//! leaves ring 3. The last two never return, and nothing that needs dropping is alive there.
+//! Each function here ends in one of three ways: it returns (back to the caller), it switches to
+//! the partner, or it leaves ring 3. The last two never return, and nothing that needs dropping is
+//! alive there.
 
 use super::endpoint::{self, Endpoint, owe};
 use super::lay;
@@ -30,8 +32,8 @@ fn carries_capabilities(info: u64) -> bool {
     info >> 32 != 0
 }
 
-/// [`Syscall::Call`]: straight to a receiver that waits on this core, else [`call_slowly`], which is told nothing but the
-/// arguments, so that this way need not keep them.
+/// [`Syscall::Call`]: straight to a receiver that waits on this core, else [`call_slowly`], which
+/// is told nothing but the arguments, so that this way need not keep them.
 #[inline(never)]
 pub extern "C" fn call(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair {
     let (here, me) = (platform::here(), ThreadRef::current());

@@ -1,9 +1,10 @@
-//! Mail between cores: a thread whose endpoint is at home elsewhere is posted there, linked through itself, and the
-//! core's mail task brings it to the endpoint. Posting neither locks nor allocates. The same task ends the endpoints
-//! that nobody can receive from any more: a process may leave a thousand of them.
+//! Mail between cores: a thread whose endpoint is at home elsewhere is posted there, linked through
+//! itself, and the core's mail task brings it to the endpoint. Posting neither locks nor allocates.
+//! The same task ends the endpoints that nobody can receive from any more: a process may leave a
+//! thousand of them.
 //!
-//! What the thread wants is its state: `Calling` or `Sending` with the message in its registers, or `Receiving`. From
-//! the moment it is posted the addressee owns it.
+//! What the thread wants is its state: `Calling` or `Sending` with the message in its registers, or
+//! `Receiving`. From the moment it is posted the addressee owns it.
 
 use super::Endpoint;
 use crate::platform::Pollux;
@@ -32,8 +33,8 @@ static MAILBOXES: [Mailbox; MAX_CORES] = [const {
     }
 }; MAX_CORES];
 
-/// Posts `thread` to `endpoint`'s home; `state` says what it wants. Called by its own task. The endpoint is kept until
-/// the thread's next visit or its end.
+/// Posts `thread` to `endpoint`'s home; `state` says what it wants. Called by its own task. The
+/// endpoint is kept until the thread's next visit or its end.
 pub fn post(thread: &Thread, endpoint: Arc<Endpoint>, state: State) {
     thread.endpoint.set(Arc::as_ptr(&endpoint));
     thread.queued.set(false);

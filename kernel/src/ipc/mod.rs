@@ -1,4 +1,5 @@
-//! Messages between threads: rendezvous at endpoints, direct switches on one core, mail between cores.
+//! Messages between threads: rendezvous at endpoints, direct switches on one core, mail between
+//! cores.
 //!
 //! - [`fast`]: the system-call path. Same core, partner waiting: the message goes from the sender's
 //!   registers into the receiver's record and the core goes on as the receiver.

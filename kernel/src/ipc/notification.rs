@@ -1,4 +1,5 @@
-//! A notification: a word of bits. Signalling ors into it and wakes the waiter; waiting takes the word.
+//! A notification: a word of bits. Signalling ors into it and wakes the waiter; waiting takes the
+//! word.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use core::task::{Context, Poll};

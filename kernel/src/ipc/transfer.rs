@@ -4,8 +4,8 @@ use crate::process::thread::Thread;
 use protocols::abi::message::{CAPABILITIES_MAX, Info};
 use protocols::abi::{Error, Handle, Rights};
 
-/// Moves the capabilities that `from`'s registers name (as `info` counts them) into `to`'s process and names them in
-/// `to`'s registers. On error everything is as before.
+/// Moves the capabilities that `from`'s registers name (as `info` counts them) into `to`'s process
+/// and names them in `to`'s registers. On error everything is as before.
 pub fn capabilities(from: &Thread, to: &Thread, info: Info) -> Result<(), Error> {
     if !info.is_valid() {
         return Err(Error::InvalidArgument);

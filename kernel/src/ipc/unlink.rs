@@ -6,16 +6,17 @@ use crate::process::thread::{State, Thread, ThreadRef};
 use alloc::sync::Arc;
 use executor::{CoreId, Priority};
 
-/// Gets `thread` back to its home core, out of every queue and reply link. Called by its task, after which nothing
-/// but counted references names the thread.
+/// Gets `thread` back to its home core, out of every queue and reply link. Called by its task,
+/// after which nothing but counted references names the thread.
 pub async fn unlink(thread: &Arc<Thread>) {
     loop {
         let owner = match thread.state() {
             State::Ready | State::Running | State::Busy => break,
             State::AwaitingReply => thread.replier_core.get(),
             State::Receiving | State::Calling | State::Sending => {
-                // SAFETY: while the thread is in one of these states its endpoint is kept alive: a local
-                // one's end would first turn the thread away, for a remote one its task holds a count.
+                // SAFETY: while the thread is in one of these states its endpoint is kept alive: a
+                // local one's end would first turn the thread away, for a remote one its task holds
+                // a count.
                 unsafe { (*thread.endpoint.get()).home }
             }
         };

@@ -1,13 +1,14 @@
 //! SysLog: every system call's request and response, in one ring per core.
 //!
 //! Only its own core writes a ring, outside of interrupt handlers, so writing is eight plain stores
-//! and a plain store of the head. Anyone may read: a reader copies a record, looks at the head again
-//! and knows whether the record was overwritten meanwhile. Old records are simply overwritten.
+//! and a plain store of the head. Anyone may read: a reader copies a record, looks at the head
+//! again and knows whether the record was overwritten meanwhile. Old records are simply
+//! overwritten.
 //!
-//! A call answered on the spot is one record with its result in it. One that had to wait is two: the
-//! request (its result says [`PENDING`]) and, when it is answered, a response. Where a message goes
-//! straight to a waiting thread of the same core, one record is the sender's request and the receiver's
-//! response at once: [`Event::Delivered`].
+//! A call answered on the spot is one record with its result in it. One that had to wait is two:
+//! the request (its result says [`PENDING`]) and, when it is answered, a response. Where a message
+//! goes straight to a waiting thread of the same core, one record is the sender's request and the
+//! receiver's response at once: [`Event::Delivered`].
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 use protocols::abi::message::Sender;
@@ -36,10 +37,12 @@ pub struct Record {
 pub enum Event {
     /// A call: its first four arguments and, unless pending, its result.
     Request = 0,
-    /// A `Call` or `ReplyReceive` whose message answered the waiting call of the thread in `result` (its
-    /// [`Sender`] stamp): info and first words are in the values. The sender's own call is pending.
+    /// A `Call` or `ReplyReceive` whose message answered the waiting call of the thread in `result`
+    /// (its [`Sender`] stamp): info and first words are in the values. The sender's own call is
+    /// pending.
     Delivered = 2,
-    /// The answer to a call that waited: `rdx`, or of a message its sender, info and first two words.
+    /// The answer to a call that waited: `rdx`, or of a message its sender, info and first two
+    /// words.
     Response = 1,
 }
 
@@ -103,10 +106,12 @@ impl SysLog {
 
     #[inline(always)]
     fn write(&self, event: Event, stamp: Sender, number: u64, values: [u64; 4]) -> &Record {
-        // Nothing of the new record may be seen before the head that disowns the old one (`read`). No instruction on x86.
+        // Nothing of the new record may be seen before the head that disowns the old one (`read`).
+        // No instruction on x86.
         core::sync::atomic::fence(Release);
         let slot = self.head.load(Relaxed) as usize % RECORDS;
-        // SAFETY: `install` came before the first call (boot order) and gave RECORDS records that are never freed.
+        // SAFETY: `install` came before the first call (boot order) and gave RECORDS records that
+        // are never freed.
         let record = unsafe { &*self.records.load(Relaxed).add(slot) };
         record.what.store(number & 0xff | (event as u64) << 8, Relaxed);
         record.stamp.store(stamp.0, Relaxed);

@@ -45,8 +45,8 @@ impl<T: Copy> Event<T> {
         self.inner.lock().value
     }
 
-    /// Waits for it. Given up, the wait leaves nothing behind: who waits with a deadline, again and again, must not fill
-    /// the kernel's memory.
+    /// Waits for it. Given up, the wait leaves nothing behind: who waits with a deadline, again and
+    /// again, must not fill the kernel's memory.
     pub fn wait(&self) -> Wait<'_, T> {
         Wait { event: self, ticket: None }
     }

@@ -2,11 +2,12 @@
 //!
 //! A slot is two words: what the capability is (generation, kind, rights) and the object. Reading
 //! takes two loads and one comparison, so it can stand on the IPC path. Changes go under the
-//! table's lock; a slot that is emptied first loses its generation, so no new reader gets in, and the
-//! object behind it is let go only after every core has passed a quiescent point
-//! ([`super::reclaim`]), so no reader that got in before is left with a dangling pointer. Generations begin again after
-//! 65,535 uses of a slot, else a client could wear out its server's table; before that the slot rests until every core
-//! has passed by, so no reader sees the same generation twice.
+//! table's lock; a slot that is emptied first loses its generation, so no new reader gets in, and
+//! the object behind it is let go only after every core has passed a quiescent point
+//! ([`super::reclaim`]), so no reader that got in before is left with a dangling pointer.
+//! Generations begin again after 65,535 uses of a slot, else a client could wear out its server's
+//! table; before that the slot rests until every core has passed by, so no reader sees the same
+//! generation twice.
 
 use super::object::{Capability, Kernel, Object};
 use super::reclaim;
@@ -41,7 +42,8 @@ struct Writer {
     resting: alloc::vec::Vec<(u16, u64)>,
     used_chunks: usize,
     live: usize,
-    /// The process has ended: nothing comes in any more, or it would stay for ever (its own process, say).
+    /// The process has ended: nothing comes in any more, or it would stay for ever (its own
+    /// process, say).
     closed: bool,
 }
 
@@ -84,8 +86,8 @@ impl HandleTable {
 
     /// The object `handle` names, if it is a `T` and the capability carries `rights`.
     ///
-    /// The reference is good until this core next passes a quiescent point: within a system call answered on the
-    /// spot, and in a task up to its next `await`.
+    /// The reference is good until this core next passes a quiescent point: within a system call
+    /// answered on the spot, and in a task up to its next `await`.
     #[inline(always)]
     pub fn get<T: Kernel>(&self, handle: Handle, rights: Rights) -> Result<&T, Error> {
         let Some(slot) = self.slot(handle) else { return Err(Error::BadHandle) };
@@ -100,9 +102,9 @@ impl HandleTable {
         if slot.what.load(Relaxed) != found {
             return Err(Error::BadHandle);
         }
-        // SAFETY: `what` was the same before and after, so the object read in between is of this generation
-        // and of this kind: an `Arc<T>`. Whoever empties the slot hands the object to `reclaim`, which
-        // waits for this core's next quiescent point.
+        // SAFETY: `what` was the same before and after, so the object read in between is of this
+        // generation and of this kind: an `Arc<T>`. Whoever empties the slot hands the object to
+        // `reclaim`, which waits for this core's next quiescent point.
         Ok(unsafe { &*object.cast::<T>() })
     }
 
@@ -266,7 +268,8 @@ impl Drop for HandleTable {
         for chunk in &self.chunks {
             let chunk = chunk.load(Relaxed);
             if !chunk.is_null() {
-                // SAFETY: installed by `insert` from a Box, and nobody can reach the table any more.
+                // SAFETY: installed by `insert` from a Box, and nobody can reach the table any
+                // more.
                 drop(unsafe { Box::from_raw(chunk) });
             }
         }

@@ -1,7 +1,7 @@
 //! What ring 3 may take: each process, and all of them together.
 //!
-//! The kernel's own allocations can't fail, so nothing is made for ring 3 unless enough is left for them. Whoever
-//! asks for more gets an error; what others have already is not touched.
+//! The kernel's own allocations can't fail, so nothing is made for ring 3 unless enough is left for
+//! them. Whoever asks for more gets an error; what others have already is not touched.
 
 use hal::memory::{FRAME_SIZE, frames, heap};
 use protocols::abi::Error;
@@ -10,9 +10,9 @@ use protocols::abi::Error;
 pub const THREADS_MAX: usize = 64;
 /// Most processes at a time.
 pub const PROCESSES_MAX: usize = 1024;
-/// What the kernel's heap may become of the machine's memory before ring 3's wishes are refused: one part in so many. The
-/// heap never shrinks, so this is also what a bomb costs the machine for good (at worst twice this, see
-/// [`heap::has_room`]).
+/// What the kernel's heap may become of the machine's memory before ring 3's wishes are refused:
+/// one part in so many. The heap never shrinks, so this is also what a bomb costs the machine for
+/// good (at worst twice this, see [`heap::has_room`]).
 const HEAP_SHARE: u64 = 8;
 /// What a process may map: one part in so many.
 const PROCESS_SHARE: u64 = 2;

@@ -1,8 +1,9 @@
 //! Ring-3 processes: an address space, a table of capabilities, threads on any cores.
 //!
-//! A process ends once: by its own exit, with its last thread, by a fault or by a kill, whichever is first. Then
-//! every thread's task is told to die, each takes its thread out of whatever it waits in, and the last one
-//! returns the memory and turns the lights off. Only after that do those who wait for the process hear of it.
+//! A process ends once: by its own exit, with its last thread, by a fault or by a kill, whichever
+//! is first. Then every thread's task is told to die, each takes its thread out of whatever it
+//! waits in, and the last one returns the memory and turns the lights off. Only after that do those
+//! who wait for the process hear of it.
 
 pub mod exit;
 pub mod handles;

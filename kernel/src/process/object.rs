@@ -1,7 +1,8 @@
 //! Kernel objects and the capabilities that name them.
 //!
-//! An object's memory lives as long as anyone in the kernel holds its `Arc`. An endpoint's *use* ends with the last
-//! capability that can receive from it: it then turns its callers away. The two are counted apart.
+//! An object's memory lives as long as anyone in the kernel holds its `Arc`. An endpoint's *use*
+//! ends with the last capability that can receive from it: it then turns its callers away. The two
+//! are counted apart.
 
 use super::image::Image;
 use super::thread::Ending;
@@ -54,7 +55,8 @@ macro_rules! objects {
             }
 
             /// # Safety
-            /// `raw` came from [`Object::into_raw`] of this kind and its count passes to the result.
+            /// `raw` came from [`Object::into_raw`] of this kind and its count passes to the
+            /// result.
             unsafe fn from_raw(kind: ObjectKind, raw: *mut ()) -> Self {
                 match kind {
                     // SAFETY: the caller's promise.
@@ -63,11 +65,13 @@ macro_rules! objects {
             }
 
             /// # Safety
-            /// `raw` came from [`Object::into_raw`] of this kind and its holder keeps it alive during this call.
+            /// `raw` came from [`Object::into_raw`] of this kind and its holder keeps it alive
+            /// during this call.
             pub(super) unsafe fn clone_raw(kind: ObjectKind, raw: *mut ()) -> Self {
                 match kind {
                     $(ObjectKind::$kind => {
-                        // SAFETY: alive during the call (caller); the count is taken before the Arc is made.
+                        // SAFETY: alive during the call (caller); the count is taken before the Arc
+                        // is made.
                         Self::$kind(unsafe {
                             Arc::increment_strong_count(raw.cast::<$type>().cast_const());
                             Arc::from_raw(raw.cast())
@@ -108,7 +112,8 @@ impl Object {
     }
 }
 
-/// An object and what may be done with it. Moved, never copied: [`Capability::new`] is where another one is made.
+/// An object and what may be done with it. Moved, never copied: [`Capability::new`] is where
+/// another one is made.
 #[derive(Debug)]
 pub struct Capability {
     object: Option<Object>,

@@ -1,12 +1,12 @@
 //! Letting objects go only when no core can still be looking at them.
 //!
-//! A system call may use an object it found in a handle table without counting it. So an object that
-//! leaves a table is kept until every core has come through its executor once more: a task that ran
-//! there proves that whatever was under way is over. A thread's record is kept as long, for the core that
-//! made it ready last ([`super::thread`]).
+//! A system call may use an object it found in a handle table without counting it. So an object
+//! that leaves a table is kept until every core has come through its executor once more: a task
+//! that ran there proves that whatever was under way is over. A thread's record is kept as long,
+//! for the core that made it ready last ([`super::thread`]).
 //!
-//! What waits here is memory that ring 3 made the kernel use, so this goes before ring 3's own work, and who makes
-//! new objects waits while it is far behind.
+//! What waits here is memory that ring 3 made the kernel use, so this goes before ring 3's own
+//! work, and who makes new objects waits while it is far behind.
 
 use super::object::Object;
 use super::thread::Thread;
@@ -54,7 +54,8 @@ fn keep(kept: Kept) {
     ARRIVED.notify();
 }
 
-/// Asks for the round after which every core will have passed a quiescent point since now: see [`is_past`].
+/// Asks for the round after which every core will have passed a quiescent point since now: see
+/// [`is_past`].
 pub fn ask_for_round() -> u64 {
     // The one that may be under way began earlier.
     let round = ROUNDS.load(Acquire) + 2;

@@ -1,4 +1,5 @@
-//! A thread's stays in ring 3, as a future: polled, it enters; it is ready when the thread needs its task.
+//! A thread's stays in ring 3, as a future: polled, it enters; it is ready when the thread needs
+//! its task.
 
 use super::thread::{Leave, State, Thread, ThreadRef};
 use crate::gateway::log_response;
@@ -41,7 +42,8 @@ impl Future for Stay<'_> {
             return Poll::Ready(leave);
         }
         if itself && thread.state() == State::Ready {
-            // Its slice is over, it yielded, or something else is ready: to the end of the run queue.
+            // Its slice is over, it yielded, or something else is ready: to the end of the run
+            // queue.
             context.waker().wake_by_ref();
         }
         Poll::Pending
@@ -61,8 +63,9 @@ fn enter(here: &Here, thread: ThreadRef) -> ThreadRef {
     timer::arm(next);
     log_response(here, thread);
     thread.set_state(State::Running);
-    // SAFETY: interrupts are off; the thread is ours (state Ready on its home core, its task alive); its
-    // registers are from its last stay or were checked at its start; its process's tables live as long as it.
+    // SAFETY: interrupts are off; the thread is ours (state Ready on its home core, its task
+    // alive); its registers are from its last stay or were checked at its start; its process's
+    // tables live as long as it.
     unsafe { user::enter(thread.user()) };
     here.executor.publish_running();
     let left = ThreadRef::current();

@@ -1,8 +1,8 @@
 //! A process's memory: page tables and the ranges mapped in them.
 //!
-//! Changes of one process go one at a time, under an async permit, since a large one yields on its way and
-//! taking pages away waits for other cores. A thread killed in the middle leaves at worst a range that is
-//! only partly mapped; the process is ending anyway.
+//! Changes of one process go one at a time, under an async permit, since a large one yields on its
+//! way and taking pages away waits for other cores. A thread killed in the middle leaves at worst a
+//! range that is only partly mapped; the process is ending anyway.
 
 use super::limits::{self, RESERVE_FRAMES};
 use alloc::sync::Arc;
@@ -34,8 +34,8 @@ pub struct Space {
     change: Semaphore,
 }
 
-// SAFETY: the raw pointer is only ever handed on to hal, which reads the tables' root through it while the process has
-// threads; everything else is behind locks.
+// SAFETY: the raw pointer is only ever handed on to hal, which reads the tables' root through it
+// while the process has threads; everything else is behind locks.
 unsafe impl Sync for Space {}
 // SAFETY: as above.
 unsafe impl Send for Space {}
@@ -100,8 +100,8 @@ impl Space {
         }
     }
 
-    /// Makes this core's user half this process's. The caller is one of its threads' tasks and doesn't await
-    /// before it is done with the memory.
+    /// Makes this core's user half this process's. The caller is one of its threads' tasks and
+    /// doesn't await before it is done with the memory.
     pub fn activate(&self) {
         if let Ok(tables) = self.tables()
             && !tables.is_active()

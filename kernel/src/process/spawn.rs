@@ -1,4 +1,5 @@
-//! Starting a program: a new address space with the image, a stack, the start information, capabilities and one thread.
+//! Starting a program: a new address space with the image, a stack, the start information,
+//! capabilities and one thread.
 
 use super::image::Image;
 use super::object::{Capability, ConsoleObject, LogObject, Object, ReportObject};
@@ -19,7 +20,8 @@ use protocols::abi::start::{
 };
 use protocols::abi::{ABI_VERSION, Error, Handle, PAGE, Protection, Rights, USER_END};
 
-/// Bytes of a main thread's stack: start information at the top, a guard below (nothing is mapped there).
+/// Bytes of a main thread's stack: start information at the top, a guard below (nothing is mapped
+/// there).
 const STACK_BYTES: u64 = 64 * 1024;
 const STACK_TOP: u64 = USER_END - 16 * PAGE as u64;
 
@@ -110,7 +112,8 @@ impl Request {
     }
 }
 
-/// Starts `image`. On error nothing is left of the attempt (the capabilities of the request are gone with it).
+/// Starts `image`. On error nothing is left of the attempt (the capabilities of the request are
+/// gone with it).
 pub async fn start(image: &Image, request: Request) -> Result<Arc<Process>, Error> {
     let plan = image.plan().map_err(|error| {
         log::warn!("program `{}` can't be run: {error}", image.name);
@@ -155,7 +158,8 @@ fn prepare(
         *slot = StartHandle { handle: handle.0, tag };
         info.handle_count += 1;
     }
-    // Top of the stack, downwards: the arguments' bytes, the start information, what a call would have pushed.
+    // Top of the stack, downwards: the arguments' bytes, the start information, what a call would
+    // have pushed.
     let text: usize = request.arguments.iter().map(String::len).sum();
     let info_at = (STACK_TOP - text as u64 - size_of::<StartInfo>() as u64) & !15;
     let mut top = vec![0; (STACK_TOP - info_at) as usize];

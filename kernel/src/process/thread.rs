@@ -12,11 +12,12 @@
 //!               └──► AwaitingReply                   owner: the home core of the thread that owes it the reply
 //! ```
 //!
-//! Ownership passes with the state: the old owner writes everything, then stores the state with release order; the
-//! new one loads it with acquire order. Coming back to `Ready` from another core is followed by a wake of the
-//! thread's task. A killed thread's task asks the owner to let go ([`crate::ipc::unlink`]) before the record may be freed, so
-//! that no queue ever holds a dangling reference. Even then a core that just made the thread `Ready` may still be about
-//! to wake it: the record is freed only once every core has passed a quiescent point ([`super::reclaim`]).
+//! Ownership passes with the state: the old owner writes everything, then stores the state with
+//! release order; the new one loads it with acquire order. Coming back to `Ready` from another core
+//! is followed by a wake of the thread's task. A killed thread's task asks the owner to let go
+//! ([`crate::ipc::unlink`]) before the record may be freed, so that no queue ever holds a dangling
+//! reference. Even then a core that just made the thread `Ready` may still be about to wake it: the
+//! record is freed only once every core has passed a quiescent point ([`super::reclaim`]).
 
 use super::Process;
 use crate::ipc::Endpoint;
@@ -93,7 +94,8 @@ pub struct Thread {
     pub replier_core: Cell<CoreId>,
     /// The system call whose response SysLog still lacks.
     pub unanswered: Cell<Option<u8>>,
-    /// Whether it stands in its endpoint's queue (its mail to a remote endpoint may still be under way).
+    /// Whether it stands in its endpoint's queue (its mail to a remote endpoint may still be under
+    /// way).
     pub queued: Cell<bool>,
     /// Neighbours in the queue it stands in.
     pub links: Links,
@@ -119,7 +121,8 @@ pub struct Thread {
     _fpu: fpu::Area,
 }
 
-/// What a capability to a thread names. It outlives the thread, whose record, task and FPU area are far larger.
+/// What a capability to a thread names. It outlives the thread, whose record, task and FPU area are
+/// far larger.
 #[derive(Debug, Default)]
 pub struct Ending {
     /// Resolved with its exit code once it has ended.
@@ -135,8 +138,8 @@ pub struct Links {
     pub next: Cell<Option<ThreadRef>>,
 }
 
-// SAFETY: the cells belong to the thread's owning core, which changes only with the release/acquire protocol
-// of the module's head; everything else is atomic, immutable or synchronised in itself.
+// SAFETY: the cells belong to the thread's owning core, which changes only with the release/acquire
+// protocol of the module's head; everything else is atomic, immutable or synchronised in itself.
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in it is tied to the core it was made on.
 unsafe impl Send for Thread {}
@@ -214,8 +217,8 @@ impl Thread {
         reason = "an UnsafeCell accessor; the owner is one core, which is single-threaded here"
     )]
     pub fn registers(&self) -> &mut Registers {
-        // SAFETY: only the owning core calls this (module head), outside of interrupt handlers, and no caller
-        // keeps the reference across another call.
+        // SAFETY: only the owning core calls this (module head), outside of interrupt handlers, and
+        // no caller keeps the reference across another call.
         unsafe { &mut (*self.user.get()).registers }
     }
 
@@ -259,8 +262,8 @@ impl Thread {
         }
     }
 
-    /// Gives it back to its home core, to go on in ring 3. From another core: between the two lines the thread may
-    /// already have run and ended; its record is still there (module head).
+    /// Gives it back to its home core, to go on in ring 3. From another core: between the two lines
+    /// the thread may already have run and ended; its record is still there (module head).
     #[inline]
     pub fn make_ready(&self) {
         self.set_state(State::Ready);
@@ -268,8 +271,8 @@ impl Thread {
     }
 }
 
-/// A thread known to be alive: it is running, or stands in a queue or a reply link that its death would first
-/// take it out of (module head).
+/// A thread known to be alive: it is running, or stands in a queue or a reply link that its death
+/// would first take it out of (module head).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ThreadRef(NonNull<Thread>);
 
@@ -283,8 +286,9 @@ impl ThreadRef {
     /// The thread whose stay or system call this core is in.
     #[inline(always)]
     pub fn current() -> Self {
-        // SAFETY: in a stay the slot names the thread that `run` or a switch put there, alive until its task ends,
-        // which can't happen during the stay. `UserThread` is the first field of `Thread`.
+        // SAFETY: in a stay the slot names the thread that `run` or a switch put there, alive until
+        // its task ends, which can't happen during the stay. `UserThread` is the first field of
+        // `Thread`.
         Self(unsafe { NonNull::new_unchecked(hal::x86_64::user::current().cast()) })
     }
 

@@ -1,5 +1,5 @@
-//! What the hardware has to say of itself, as log lines: NMIs (a watchdog, a button, a failing part)
-//! and machine checks the CPU got over. Each is a task that waits for its latch.
+//! What the hardware has to say of itself, as log lines: NMIs (a watchdog, a button, a failing
+//! part) and machine checks the CPU got over. Each is a task that waits for its latch.
 
 use crate::platform::Pollux;
 use alloc::boxed::Box;

@@ -1,4 +1,5 @@
-//! The benchmark: what the kernel measures of itself, then the ring-3 suite `bench`, then the table.
+//! The benchmark: what the kernel measures of itself, then the ring-3 suite `bench`, then the
+//! table.
 
 use super::console;
 use super::program::{Program, StartError};
@@ -142,8 +143,8 @@ fn publish(name: &str, core: CoreId, peer: Option<CoreId>, samples: &mut [u64]) 
     }
 }
 
-/// Ticks from the kernel's entry to the first system call of the first ring-3 program: the oldest record
-/// of all SysLogs, remembered from the first time it is asked for.
+/// Ticks from the kernel's entry to the first system call of the first ring-3 program: the oldest
+/// record of all SysLogs, remembered from the first time it is asked for.
 pub fn entry_to_ring3() -> Option<u64> {
     static FIRST: spin::Once<u64> = spin::Once::new();
     if let Some(ticks) = FIRST.get() {

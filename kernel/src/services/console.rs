@@ -1,8 +1,8 @@
 //! Text on the human console: whole lines from programs, and the kernel's own.
 //!
-//! A program's line is shown once it is complete, with the program's name before it, so that lines of
-//! different programs never mix and none can pass for the kernel's. What a program left unfinished
-//! is shown when it ends.
+//! A program's line is shown once it is complete, with the program's name before it, so that lines
+//! of different programs never mix and none can pass for the kernel's. What a program left
+//! unfinished is shown when it ends.
 
 use crate::logs::recent;
 use alloc::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What the kernel does for people, as tasks: the console, the benchmark, the shell. [`init`] is the
-//! first of them and decides by the command line what this boot is for.
+//! What the kernel does for people, as tasks: the console, the benchmark, the shell. [`init`] is
+//! the first of them and decides by the command line what this boot is for.
 
 pub mod alarms;
 pub mod bench;

@@ -1,7 +1,8 @@
 //! Leaves the benchmark's figures on the boot medium, for machines without a serial line.
 //!
-//! They go to the one partition of our own type ([`protocols::results`]), as the events COM2 would be
-//! told. Nothing else on any disk is written: without such a partition, or with several, nothing is.
+//! They go to the one partition of our own type ([`protocols::results`]), as the events COM2 would
+//! be told. Nothing else on any disk is written: without such a partition, or with several, nothing
+//! is.
 
 use super::bench;
 use super::console;

@@ -4,8 +4,9 @@
 //!   ringer: stamp, notify ──► sleeper polled: stamp, notify back ──► ringer: the difference, again
 //! ```
 //!
-//! A sample is the time from just before the notification to the first line the woken task runs, with
-//! nothing else to do on its core. From core to core it needs clocks that agree, which a check tests.
+//! A sample is the time from just before the notification to the first line the woken task runs,
+//! with nothing else to do on its core. From core to core it needs clocks that agree, which a check
+//! tests.
 
 use crate::platform::Pollux;
 use alloc::sync::Arc;
@@ -38,8 +39,8 @@ struct Bell {
     heard: AtomicU64,
 }
 
-/// Samples in ticks, from a ringer on `from` to a sleeper on `to` (which may be the same). `None`: a wake
-/// was lost.
+/// Samples in ticks, from a ringer on `from` to a sleeper on `to` (which may be the same). `None`:
+/// a wake was lost.
 pub async fn samples(from: CoreId, to: CoreId, budget: Budget) -> Option<Vec<u64>> {
     let ringer = move || async move {
         let bell =

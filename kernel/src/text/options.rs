@@ -1,4 +1,5 @@
-//! The kernel's command line: what each word asks for. A word nobody knows is reported, never fatal.
+//! The kernel's command line: what each word asks for. A word nobody knows is reported, never
+//! fatal.
 //!
 //! ```text
 //! headless                run the benchmark, show it, leave

@@ -7,7 +7,8 @@ pub enum Error {
     /// The number in `rax` names no call of this ABI.
     #[error("no such system call")]
     NoSuchCall = 1,
-    /// The handle names no live capability of this process (never did, dropped, or stale generation).
+    /// The handle names no live capability of this process (never did, dropped, or stale
+    /// generation).
     #[error("bad handle")]
     BadHandle = 2,
     /// The handle names an object of another kind than the call works on.
@@ -22,10 +23,12 @@ pub enum Error {
     /// An argument is out of its documented range; retrying unchanged cannot help.
     #[error("invalid argument")]
     InvalidArgument = 6,
-    /// No memory: physical frames, or this process's limit of them (half of all), or what is left for kernel objects.
+    /// No memory: physical frames, or this process's limit of them (half of all), or what is left
+    /// for kernel objects.
     #[error("out of memory")]
     OutOfMemory = 7,
-    /// A limit is reached: of this process (handles, threads, address ranges), or of all together (processes).
+    /// A limit is reached: of this process (handles, threads, address ranges), or of all together
+    /// (processes).
     #[error("limit reached")]
     LimitReached = 8,
     /// The other side is gone: endpoint destroyed, receiver exited before replying.

@@ -1,8 +1,9 @@
 //! Handles, the rights they carry and the kinds of objects behind them.
 
 /// A slot of the calling process's capability table: index in the low 16 bits, the slot's
-/// generation above. Dropping a capability advances the generation, so a stale handle fails
-/// instead of naming whatever came to live in the slot (until the slot has been used 65,535 times more). Zero is never a valid handle.
+/// generation above. Dropping a capability advances the generation, so a stale handle fails instead
+/// of naming whatever came to live in the slot (until the slot has been used 65,535 times more).
+/// Zero is never a valid handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Handle(pub u32);

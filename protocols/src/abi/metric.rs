@@ -100,7 +100,8 @@ impl Metric {
         Some(bytes)
     }
 
-    /// Little-endian: name (40), core (2), peer (2), unit (1), 3 zero, samples (4), 4 zero, min, median, p99, max (8 each), 8 zero.
+    /// Little-endian: name (40), core (2), peer (2), unit (1), 3 zero, samples (4), 4 zero, min,
+    /// median, p99, max (8 each), 8 zero.
     pub fn encode(&self) -> [u8; ENCODED] {
         let mut bytes = [0; ENCODED];
         bytes[..40].copy_from_slice(&self.name);

@@ -10,8 +10,8 @@
 //! and all FPU/SSE/AVX state are preserved, except by the message calls, which return a message
 //! in registers (see [`message`]).
 //!
-//! Handles, exit codes, rights and core numbers are 32 bits: the upper half of their register is ignored.
-//! Times are nanoseconds since boot; a deadline is absolute, [`FOREVER`] means none.
+//! Handles, exit codes, rights and core numbers are 32 bits: the upper half of their register is
+//! ignored. Times are nanoseconds since boot; a deadline is absolute, [`FOREVER`] means none.
 //! Lengths are bytes. Handles are per-process slots (see [`Handle`]); nothing has a global name.
 
 mod error;
@@ -25,7 +25,8 @@ pub use error::{Error, decode, encode};
 pub use handle::{Handle, ObjectKind, Rights};
 pub use number::Syscall;
 
-/// Version of this ABI; the kernel writes it to [`start::StartInfo::abi`] and a program refuses another.
+/// Version of this ABI; the kernel writes it to [`start::StartInfo::abi`] and a program refuses
+/// another.
 pub const ABI_VERSION: u32 = 1;
 
 /// The deadline that never comes.
@@ -45,11 +46,13 @@ pub const USER_END: u64 = 0x7fff_ffff_e000;
 /// longer requests are cut to this and the count done is returned.
 pub const TRANSFER_MAX: usize = 4096;
 
-/// `core` argument of [`Syscall::ThreadSpawn`] and [`start::SpawnArgs`]: the kernel chooses the least loaded.
+/// `core` argument of [`Syscall::ThreadSpawn`] and [`start::SpawnArgs`]: the kernel chooses the
+/// least loaded.
 pub const ANY_CORE: u32 = u32::MAX;
 
 bitflags::bitflags! {
-    /// How a range of user memory may be used. Nothing at all, and writable and executable at once (W^X), are refused.
+    /// How a range of user memory may be used. Nothing at all, and writable and executable at once
+    /// (W^X), are refused.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Protection: u32 {
         /// Loads.

@@ -23,21 +23,24 @@ pub enum Syscall {
     LogWrite = 7,
     /// `(ptr, len) -> bytes written`. Fills memory with random bytes.
     Random = 8,
-    /// `(address or 0, len, protection) -> address`. Maps zeroed memory, all of it present on return.
-    /// `address` and `len` are multiples of [`super::PAGE`]; 0 lets the kernel choose.
+    /// `(address or 0, len, protection) -> address`. Maps zeroed memory, all of it present on
+    /// return. `address` and `len` are multiples of [`super::PAGE`]; 0 lets the kernel choose.
     MemoryMap = 9,
-    /// `(address, len) -> 0`. Unmaps; the whole range must be mapped. On return no core can reach it.
+    /// `(address, len) -> 0`. Unmaps; the whole range must be mapped. On return no core can reach
+    /// it.
     MemoryUnmap = 10,
     /// `(address, len, protection) -> 0`. Changes the protection; the whole range must be mapped.
     MemoryProtect = 11,
-    /// `(entry, stack top, argument, core, tls base) -> thread handle`. Starts a thread in this process: `rdi` = argument,
-    /// FS base = tls base.
+    /// `(entry, stack top, argument, core, tls base) -> thread handle`. Starts a thread in this
+    /// process: `rdi` = argument, FS base = tls base.
     ThreadSpawn = 12,
     /// `(thread, deadline) -> exit code` (as `u32`). Waits for a thread's end.
     ThreadJoin = 13,
-    /// `(image, ptr to [`super::start::SpawnArgs`]) -> process handle`. The handles named there move to the child.
+    /// `(image, ptr to [`super::start::SpawnArgs`]) -> process handle`. The handles named there
+    /// move to the child.
     ProcessSpawn = 14,
-    /// `(process, deadline) -> kind`; `rdx`: detail ([`super::ExitStatus`]). Waits for a process's end.
+    /// `(process, deadline) -> kind`; `rdx`: detail ([`super::ExitStatus`]). Waits for a process's
+    /// end.
     ProcessWait = 15,
     /// `(process) -> 0`. Kills it; returns once none of its threads can run again.
     ProcessKill = 16,
@@ -45,28 +48,35 @@ pub enum Syscall {
     EndpointCreate = 17,
     /// Message call: sends and waits for the reply.
     Call = 18,
-    /// Replies to the caller this thread received last; fails with `NoCaller` if there is none. Never waits.
+    /// Replies to the caller this thread received last; fails with `NoCaller` if there is none.
+    /// Never waits.
     Reply = 19,
-    /// Message receive: waits for a message. A thread that holds an unanswered caller drops it (the caller gets `PeerGone`).
+    /// Message receive: waits for a message. A thread that holds an unanswered caller drops it (the
+    /// caller gets `PeerGone`).
     Receive = 20,
-    /// [`Syscall::Reply`] (skipped if there is no caller), then [`Syscall::Receive`] on the endpoint in `rdi`.
+    /// [`Syscall::Reply`] (skipped if there is no caller), then [`Syscall::Receive`] on the
+    /// endpoint in `rdi`.
     ReplyReceive = 21,
     /// Message send: waits until it is received, not for a reply.
     Send = 22,
     /// `() -> notification handle` with all rights.
     NotificationCreate = 23,
-    /// `(notification, bits) -> 0`. Ors `bits` (not zero) into the word and wakes its waiter. Never waits.
+    /// `(notification, bits) -> 0`. Ors `bits` (not zero) into the word and wakes its waiter. Never
+    /// waits.
     NotificationSignal = 24,
-    /// `(notification, deadline) -> 0`; `rdx`: the bits. Waits until the word is not zero, takes and clears it. One
-    /// waiter at a time, a second gets `LimitReached`. A deadline of 0 only looks: `WouldBlock`.
+    /// `(notification, deadline) -> 0`; `rdx`: the bits. Waits until the word is not zero, takes
+    /// and clears it. One waiter at a time, a second gets `LimitReached`. A deadline of 0 only
+    /// looks: `WouldBlock`.
     NotificationWait = 25,
-    /// `(handle, rights) -> handle`. A second capability to the same object with a subset of the rights.
+    /// `(handle, rights) -> handle`. A second capability to the same object with a subset of the
+    /// rights.
     CapabilityDuplicate = 26,
     /// `(handle) -> 0`. Gives the capability up.
     CapabilityDrop = 27,
     /// `(handle) -> kind << 32 | rights`. What this process's own handle is.
     CapabilityInspect = 28,
-    /// `(process, handle) -> handle in that process`. Moves a capability into a process this one may control.
+    /// `(process, handle) -> handle in that process`. Moves a capability into a process this one
+    /// may control.
     CapabilityTransfer = 29,
     /// `(report, ptr, len) -> 0`. Hands over one encoded [`super::metric::Metric`].
     Report = 30,

@@ -54,8 +54,9 @@ pub mod tag {
     pub const IMAGE: u32 = 0x100;
 }
 
-/// Laid by the kernel at the top of the main thread's stack, read-write; `rdi` points to it at entry.
-/// At entry `rsp` is 16-byte aligned minus 8 (as after a `call`) and lies below this structure.
+/// Laid by the kernel at the top of the main thread's stack, read-write; `rdi` points to it at
+/// entry. At entry `rsp` is 16-byte aligned minus 8 (as after a `call`) and lies below this
+/// structure.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct StartInfo {

@@ -1,8 +1,8 @@
 //! GUID partition tables: which parts of a disk are what.
 //!
-//! A table is a header block, at block 1 and once more at the disk's last block, and an array of entries
-//! that each header names. Both are under CRC-32. Pure: whoever reads the disk asks [`Header`] which blocks hold
-//! the entries, and gives their bytes to [`Header::entries`].
+//! A table is a header block, at block 1 and once more at the disk's last block, and an array of
+//! entries that each header names. Both are under CRC-32. Pure: whoever reads the disk asks
+//! [`Header`] which blocks hold the entries, and gives their bytes to [`Header::entries`].
 //!
 //! Source: UEFI Specification 2.10, section 5.3.
 
@@ -116,7 +116,8 @@ impl Header {
         self.entry_count as usize * self.entry_bytes as usize
     }
 
-    /// The entries in `bytes`, which were read from [`entries_lba`](Self::entries_lba) on; more may follow them.
+    /// The entries in `bytes`, which were read from [`entries_lba`](Self::entries_lba) on; more may
+    /// follow them.
     pub fn entries<'a>(&self, bytes: &'a [u8]) -> Result<Entries<'a>, GptError> {
         let bytes = bytes
             .get(..self.entries_bytes())

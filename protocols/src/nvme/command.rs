@@ -73,7 +73,8 @@ impl Command {
         Self::new(admin::SET_FEATURES, 0, Prp::NONE, dwords)
     }
 
-    /// Creates I/O completion queue `queue` of `entries` entries, at least 2, that raises no interrupt.
+    /// Creates I/O completion queue `queue` of `entries` entries, at least 2, that raises no
+    /// interrupt.
     pub fn create_completion_queue(queue: u16, entries: u16, at: Page) -> Self {
         let size = u32::from(entries.saturating_sub(1)) << 16 | u32::from(queue);
         let dwords = [size, CONTIGUOUS, 0, 0, 0, 0];

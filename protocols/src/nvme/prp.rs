@@ -35,8 +35,8 @@ impl Prp {
     }
 }
 
-/// How many entries the list has that a transfer of `bytes` bytes needs. 0: it needs none. `None`: it is too long
-/// for one list.
+/// How many entries the list has that a transfer of `bytes` bytes needs. 0: it needs none. `None`:
+/// it is too long for one list.
 pub const fn list_entries(bytes: usize) -> Option<usize> {
     let pages = bytes.div_ceil(PAGE_BYTES);
     match pages {
@@ -46,8 +46,8 @@ pub const fn list_entries(bytes: usize) -> Option<usize> {
     }
 }
 
-/// The words for `bytes` contiguous bytes from `start` on; `list` is where the list is, should one be
-/// needed (see [`list_entries`]): entry `n` of it is page `n + 1`.
+/// The words for `bytes` contiguous bytes from `start` on; `list` is where the list is, should one
+/// be needed (see [`list_entries`]): entry `n` of it is page `n + 1`.
 pub const fn prp(start: Page, bytes: usize, list: Page) -> Prp {
     let second = match bytes.div_ceil(PAGE_BYTES) {
         0 | 1 => 0,

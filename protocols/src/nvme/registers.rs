@@ -72,8 +72,8 @@ pub struct Configuration(pub u32);
 impl Configuration {
     /// Not enabled.
     pub const DISABLED: Self = Self(0);
-    /// Enabled, for the NVM command set, round-robin arbitration, pages of 4 KiB, submission entries of 64 and
-    /// completion entries of 16 bytes.
+    /// Enabled, for the NVM command set, round-robin arbitration, pages of 4 KiB, submission
+    /// entries of 64 and completion entries of 16 bytes.
     pub const ENABLED: Self = Self(1 | 6 << 16 | 4 << 20);
     const SHUTDOWN: u32 = 0b11 << 14;
 

@@ -35,9 +35,9 @@ pub const fn bar_offset(index: u8) -> u16 {
     BAR0 + 4 * index as u16
 }
 
-/// Decodes a register that read `value`, and `sizing` after all ones were written to it; `value_high`
-/// and `sizing_high` are the next register's, 0 if it is the last one. `None`: there are no registers, or
-/// what it says makes no sense.
+/// Decodes a register that read `value`, and `sizing` after all ones were written to it;
+/// `value_high` and `sizing_high` are the next register's, 0 if it is the last one. `None`: there
+/// are no registers, or what it says makes no sense.
 pub fn bar(value: u32, sizing: u32, value_high: u32, sizing_high: u32) -> Option<Bar> {
     if sizing == 0 || (value == u32::MAX && sizing == u32::MAX) {
         return None;

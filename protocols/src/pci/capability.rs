@@ -33,8 +33,8 @@ pub struct Capabilities<'a, C> {
     left: u8,
 }
 
-/// The capabilities of the function that `header` was read from. Ends after as many as there can be,
-/// should the list be a circle.
+/// The capabilities of the function that `header` was read from. Ends after as many as there can
+/// be, should the list be a circle.
 pub fn capabilities<'a, C: Config>(config: &'a C, header: &Header) -> Capabilities<'a, C> {
     let listed = header.status & HAS_CAPABILITIES != 0;
     let next = if listed { config.read(offset::CAPABILITIES) as u8 } else { 0 };

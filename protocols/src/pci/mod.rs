@@ -1,7 +1,7 @@
 //! PCI configuration space: what a function says it is, where its registers are, what it can do.
 //!
-//! Pure: a [`Config`] is anything that can be read a double word at a time. Every walk is bounded, so
-//! that a broken function ends it instead of the reader.
+//! Pure: a [`Config`] is anything that can be read a double word at a time. Every walk is bounded,
+//! so that a broken function ends it instead of the reader.
 //!
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI Express Base Specification 5.0, 7.5.
 

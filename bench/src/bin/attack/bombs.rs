@@ -96,8 +96,8 @@ fn processes(checks: &mut Checks, env: &mut Env) {
     }
 }
 
-/// Children that each take all the threads, endpoints and scattered pages they get, until not one more can be started:
-/// the kernel must run out of patience before it runs out of memory.
+/// Children that each take all the threads, endpoints and scattered pages they get, until not one
+/// more can be started: the kernel must run out of patience before it runs out of memory.
 fn bombs(checks: &mut Checks, env: &mut Env) {
     let Some(image) = env.take(ATTACK_IMAGE).map(Image::from_handle) else { return };
     let mut children = Vec::new();

@@ -1,5 +1,5 @@
-//! Does one wrong thing, or many of one kind: `attack NAME`. `bench::attacks` lists the names and how
-//! each has to end; `attack_suite` runs them all.
+//! Does one wrong thing, or many of one kind: `attack NAME`. `bench::attacks` lists the names and
+//! how each has to end; `attack_suite` runs them all.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 

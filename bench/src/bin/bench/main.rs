@@ -1,8 +1,9 @@
 //! The benchmark suite: starts a probe process for every figure on every core, then on all cores
 //! at once, and tells by its exit code whether all figures were taken.
 //!
-//! Arguments: `quick` (about a tenth of the samples), `filter=PREFIX` (figures of these names only),
-//! `icount` (time counts instructions: exact figures of each core alone, no rates, no pairs).
+//! Arguments: `quick` (about a tenth of the samples), `filter=PREFIX` (figures of these names
+//! only), `icount` (time counts instructions: exact figures of each core alone, no rates, no
+//! pairs).
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 

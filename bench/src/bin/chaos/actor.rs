@@ -1,5 +1,6 @@
-//! An actor: a few threads that do random things to one pool of capabilities, until the process ends itself, is killed
-//! or faults. Errors are part of the play; what must not happen is a hang of anybody else.
+//! An actor: a few threads that do random things to one pool of capabilities, until the process
+//! ends itself, is killed or faults. Errors are part of the play; what must not happen is a hang of
+//! anybody else.
 
 use crate::chance::Chance;
 use crate::{IMAGE, LIFE_MS, MS, THING};

@@ -1,9 +1,11 @@
-//! Chaos with a seed: many processes on all cores call, reply, hand each other capabilities, signal, map, spawn and
-//! are killed at random moments, while witnesses on every core must go on answering.
+//! Chaos with a seed: many processes on all cores call, reply, hand each other capabilities,
+//! signal, map, spawn and are killed at random moments, while witnesses on every core must go on
+//! answering.
 //!
-//! `chaos seed=N ms=M actors=K image=chaos:i image=echo:j` is the conductor: it keeps `K` actors ([`actor`]) alive for `M`
-//! milliseconds and ends with zero if no witness was disturbed. Every actor ends by itself after a while, so
-//! whoever counts processes and frames before and after must find the same a moment later.
+//! `chaos seed=N ms=M actors=K image=chaos:i image=echo:j` is the conductor: it keeps `K` actors
+//! ([`actor`]) alive for `M` milliseconds and ends with zero if no witness was disturbed. Every
+//! actor ends by itself after a while, so whoever counts processes and frames before and after must
+//! find the same a moment later.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 

@@ -74,8 +74,8 @@ impl PageSize {
     }
 }
 
-/// The value for `IA32_PAT` that [`Caching`] relies on: WB, WT, UC-, UC, then WP and WC in entries 4
-/// and 5. The same as Limine's, so nothing changes meaning when the tables are replaced.
+/// The value for `IA32_PAT` that [`Caching`] relies on: WB, WT, UC-, UC, then WP and WC in entries
+/// 4 and 5. The same as Limine's, so nothing changes meaning when the tables are replaced.
 pub const PAT: u64 = 0x0007_0105_0007_0406;
 
 const PRESENT: u64 = 1 << 0;
@@ -153,7 +153,8 @@ impl Entry {
     pub const fn is_present(self) -> bool {
         self.0 & PRESENT != 0
     }
-    /// Whether an entry of a table of that level (0 the lowest) maps a page rather than names a table.
+    /// Whether an entry of a table of that level (0 the lowest) maps a page rather than names a
+    /// table.
     pub const fn is_page(self, level: usize) -> bool {
         level == 0 || self.0 & LARGE != 0
     }

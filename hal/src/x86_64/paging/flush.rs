@@ -1,21 +1,21 @@
 //! Translations that other cores may still hold, and what must wait for them.
 //!
-//! Taking a page away makes a [`Flush`]: it owns the frames, tables and virtual ranges that no core may
-//! reach any more, and gives them back only once every core concerned has flushed. There is no other
-//! way to those frames, so none can be reused too early.
+//! Taking a page away makes a [`Flush`]: it owns the frames, tables and virtual ranges that no core
+//! may reach any more, and gives them back only once every core concerned has flushed. There is no
+//! other way to those frames, so none can be reused too early.
 //!
 //! ```text
 //!   unmap ──▶ Flush ──(await, or finish() when is_complete())──▶ frames freed
 //!               └──(drop while incomplete)──▶ quarantine ──(reap_quarantine())──▶ frames freed
 //! ```
 //!
-//! A core is asked by writing a generation number into its word and interrupting it; it answers with
-//! [`acknowledge`]. A parked core is not interrupted: it counts as having answered, and flushes in
-//! [`end_park`], before it does anything else. Both sides write before they read, sequentially
-//! consistent, so one of them always sees the other.
+//! A core is asked by writing a generation number into its word and interrupting it; it answers
+//! with [`acknowledge`]. A parked core is not interrupted: it counts as having answered, and
+//! flushes in [`end_park`], before it does anything else. Both sides write before they read,
+//! sequentially consistent, so one of them always sees the other.
 //!
-//! Relies on: between [`begin_park`] and [`end_park`] a core (its interrupt handlers, that is) touches
-//! nothing that is ever unmapped.
+//! Relies on: between [`begin_park`] and [`end_park`] a core (its interrupt handlers, that is)
+//! touches nothing that is ever unmapped.
 
 use alloc::vec::Vec;
 use core::future::Future;
@@ -47,8 +47,8 @@ static PARKED: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_
 static INTERRUPT: Once<fn(CoreSet)> = Once::new();
 static QUARANTINE: Mutex<Vec<Flush>> = Mutex::new(Vec::new());
 
-/// Says how to interrupt cores so that each calls [`acknowledge`] soon. Called once, before a second
-/// core comes up. `interrupt` may be called from any task on any core; it must not wait.
+/// Says how to interrupt cores so that each calls [`acknowledge`] soon. Called once, before a
+/// second core comes up. `interrupt` may be called from any task on any core; it must not wait.
 pub fn set_interrupt(interrupt: fn(CoreSet)) {
     INTERRUPT.call_once(|| interrupt);
 }
@@ -76,8 +76,8 @@ fn acknowledge_slow(core: usize) {
     SEEN[core].store(needed, Ordering::Release);
 }
 
-/// Before this core sleeps: it takes the kernel's own tables and is not interrupted for flushes until
-/// [`end_park`]. Called with interrupts off, before the last look at the queues.
+/// Before this core sleeps: it takes the kernel's own tables and is not interrupted for flushes
+/// until [`end_park`]. Called with interrupts off, before the last look at the queues.
 #[inline]
 pub fn begin_park() {
     let Some(core) = this_core() else { return };
@@ -195,7 +195,8 @@ impl Drop for Flush {
 
 impl Future for Flush {
     type Output = ();
-    /// Asks to be polled again at once while cores are still to answer: they do within one interrupt.
+    /// Asks to be polled again at once while cores are still to answer: they do within one
+    /// interrupt.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.is_complete() {
             self.release();
@@ -260,8 +261,9 @@ impl FrameList {
 
     fn free(self) {
         for frame in self.inline[..self.count].iter().chain(&self.more) {
-            // SAFETY: whoever pushed it took it out of the tables, where it was owned, and all cores
-            // that could still reach it have flushed: this is the only place that frees a list.
+            // SAFETY: whoever pushed it took it out of the tables, where it was owned, and all
+            // cores that could still reach it have flushed: this is the only place that frees a
+            // list.
             drop(unsafe { Frame::from_number(*frame) });
         }
     }

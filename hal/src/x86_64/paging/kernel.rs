@@ -8,8 +8,9 @@
 //! | [`WINDOW`](super::windows::WINDOW) | stacks, device registers | see `windows` |
 //! | -2 GiB | the kernel image | text execute, rodata read, data write |
 //!
-//! The image is left out of the direct map, so no text is writable under another address. All top-level
-//! entries of the upper half that will ever be used exist from the start: address spaces copy them.
+//! The image is left out of the direct map, so no text is writable under another address. All
+//! top-level entries of the upper half that will ever be used exist from the start: address spaces
+//! copy them.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,8 +59,8 @@ impl TableFrames for FrameTables {
         Frame::allocate_zeroed().ok().map(Frame::into_number)
     }
     fn table(&self, frame: FrameNumber) -> &Table {
-        // SAFETY: the frame holds a table (it came from `allocate` and was not freed: tables are freed
-        // only after they were unlinked), and the direct map covers it.
+        // SAFETY: the frame holds a table (it came from `allocate` and was not freed: tables are
+        // freed only after they were unlinked), and the direct map covers it.
         unsafe { &*direct_map::to_virtual(frame.start()).as_ptr() }
     }
 }
@@ -69,7 +70,8 @@ pub(in crate::x86_64) fn kernel_tables() -> Tables<'static, FrameTables> {
     Tables::new(root(), &FrameTables)
 }
 
-/// The frame of the kernel's top-level table. Below 4 GiB, so that a core can load it from 32-bit mode.
+/// The frame of the kernel's top-level table. Below 4 GiB, so that a core can load it from 32-bit
+/// mode.
 pub fn root() -> FrameNumber {
     FrameNumber(ROOT.load(Ordering::Relaxed))
 }

@@ -1,8 +1,8 @@
 //! Address spaces of processes: the lower half is theirs, the upper half the kernel's.
 //!
-//! A space owns the frames mapped in it and its tables; dropping it frees all of them once no core can
-//! reach them. Writable and executable at once cannot be expressed. Any core may change a space at any
-//! time (one short lock); taking pages away makes a [`Flush`].
+//! A space owns the frames mapped in it and its tables; dropping it frees all of them once no core
+//! can reach them. Writable and executable at once cannot be expressed. Any core may change a space
+//! at any time (one short lock); taking pages away makes a [`Flush`].
 //!
 //! Which cores may hold translations is kept as a set that only grows: a core joins when it first
 //! activates the space. With PCIDs a core that is in the set keeps its translations from one
@@ -97,8 +97,8 @@ impl AddressSpace {
     /// Maps a frame that someone else owns and keeps: shared memory, a device's registers.
     ///
     /// # Safety
-    /// The frame stays what it is until it is unmapped here and the flush is complete, and ring 3 may
-    /// do to it what `access` says.
+    /// The frame stays what it is until it is unmapped here and the flush is complete, and ring 3
+    /// may do to it what `access` says.
     pub unsafe fn map_borrowed(
         &self,
         page: VirtAddr,
@@ -119,7 +119,8 @@ impl AddressSpace {
         let mut usage = self.usage.lock();
         self.all_mapped(start, pages)?;
         let mut holds = Holds::default();
-        // A page each, and the tables: one of each level for every one they could fill, and one more.
+        // A page each, and the tables: one of each level for every one they could fill, and one
+        // more.
         let tables = 3 + pages.div_ceil(512) + pages.div_ceil(512 * 512) + 2;
         holds.frames.reserve((pages + tables) as usize).map_err(|_| MapError::OutOfFrames)?;
         for page in pages_from(start, pages) {
@@ -169,8 +170,8 @@ impl AddressSpace {
 
     /// What a user address leads to; `None` for the kernel's half as well.
     ///
-    /// Without the lock: a page that another core unmaps meanwhile may still be found. Its frame stays
-    /// what it was until that core's [`Flush`] is complete, for which this core must answer.
+    /// Without the lock: a page that another core unmaps meanwhile may still be found. Its frame
+    /// stays what it was until that core's [`Flush`] is complete, for which this core must answer.
     pub fn translate(&self, address: VirtAddr) -> Option<Translation> {
         if address >= USER_END {
             return None;
@@ -191,8 +192,9 @@ impl AddressSpace {
         })
     }
 
-    /// Copies `bytes` to `start` whatever the pages' rights, page by page through the direct map, whether
-    /// or not the space is active: for loading programs. Nothing is copied if a page is missing.
+    /// Copies `bytes` to `start` whatever the pages' rights, page by page through the direct map,
+    /// whether or not the space is active: for loading programs. Nothing is copied if a page is
+    /// missing.
     pub fn write(&self, start: VirtAddr, bytes: &[u8]) -> Result<(), MapError> {
         if !self.allows(start, bytes.len() as u64, Access::Read) {
             return Err(MapError::NotMapped);
@@ -235,7 +237,8 @@ impl AddressSpace {
     /// Makes this the current space of this core.
     ///
     /// # Safety
-    /// The space is not dropped, and its `Flush` not awaited on this core, while ring 3 runs in it here.
+    /// The space is not dropped, and its `Flush` not awaited on this core, while ring 3 runs in it
+    /// here.
     #[inline]
     pub unsafe fn activate(&self) {
         let word = self.root_word();
@@ -243,22 +246,24 @@ impl AddressSpace {
         unsafe { control::write_root(word) };
     }
 
-    /// Lets `core` take this space with [`enter`](Self::enter). Before the first thread of the process goes there.
+    /// Lets `core` take this space with [`enter`](Self::enter). Before the first thread of the
+    /// process goes there.
     pub fn join(&self, core: u16) {
         if self.pcid == 0 {
             self.cores.fetch_or(1 << core, Ordering::SeqCst);
         }
     }
 
-    /// Makes this the current space of this core, which has [joined](Self::join), unless it is: the short way for the
-    /// switch between threads.
+    /// Makes this the current space of this core, which has [joined](Self::join), unless it is: the
+    /// short way for the switch between threads.
     ///
     /// # Safety
     /// As [`activate`](Self::activate).
     #[inline(always)]
     pub unsafe fn enter(&self) {
         if self.pcid == 0 {
-            // Without PCIDs a core that has joined stays in the set, and the word is always the same.
+            // Without PCIDs a core that has joined stays in the set, and the word is always the
+            // same.
             let word = self.root.start().0;
             if control::root_word() != word {
                 // SAFETY: the upper half is the kernel's, so the kernel goes on undisturbed.
@@ -275,7 +280,8 @@ impl AddressSpace {
         control::root() == self.root
     }
 
-    /// Ends the space: no core may enter it any more. Everything is free once the result is complete.
+    /// Ends the space: no core may enter it any more. Everything is free once the result is
+    /// complete.
     pub fn destroy(self: Arc<Self>) -> Option<Flush> {
         let space = Arc::into_inner(self)?;
         let flush = space.doom();
@@ -307,8 +313,8 @@ pub(super) struct Doomed {
 impl Doomed {
     /// Frees its frames, tables and PCID. All cores have left it and flushed.
     pub(super) fn free(self) {
-        // SAFETY, for both: the tables are reachable by nobody any more, each frame in them is found
-        // once, and the owned ones came from `into_number`.
+        // SAFETY, for both: the tables are reachable by nobody any more, each frame in them is
+        // found once, and the owned ones came from `into_number`.
         Tables::new(self.root, &FrameTables).visit_lower_half(|visited| match visited {
             Visited::Page(entry) if entry.is_owned() => {
                 // SAFETY: see above.

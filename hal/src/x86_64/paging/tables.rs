@@ -1,10 +1,10 @@
 //! Four levels of page tables as a data structure: mapping, unmapping, looking up.
 //!
-//! Knows nothing of the CPU: where tables live comes from [`TableFrames`], so all of it is tested on
-//! the host against a model. A table is unlinked as soon as its last entry goes; the entry naming a
-//! table counts that table's entries in software bits, so nothing has to be searched for that.
-//! Callers keep others from changing the same tables meanwhile; the CPU only ever reads them (and sets
-//! accessed and dirty bits, which nothing here relies on).
+//! Knows nothing of the CPU: where tables live comes from [`TableFrames`], so all of it is tested
+//! on the host against a model. A table is unlinked as soon as its last entry goes; the entry
+//! naming a table counts that table's entries in software bits, so nothing has to be searched for
+//! that. Callers keep others from changing the same tables meanwhile; the CPU only ever reads them
+//! (and sets accessed and dirty bits, which nothing here relies on).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +28,8 @@ pub enum MapError {
     /// No frame for a page or a table. Free some memory.
     #[error("out of physical memory")]
     OutOfFrames,
-    /// The address or the range is not one that may be mapped here: unaligned, not in this half, empty.
+    /// The address or the range is not one that may be mapped here: unaligned, not in this half,
+    /// empty.
     #[error("the address range cannot be mapped here")]
     BadRange,
     /// Something is mapped there already. Unmap it first.
@@ -118,8 +119,9 @@ impl<'a, F: TableFrames> Tables<'a, F> {
         Ok(())
     }
 
-    /// Takes away the small page at `page` and returns its entry. Each table that thereby becomes empty
-    /// is unlinked and given to `unlinked`; those of the top level only where `owner` is the user.
+    /// Takes away the small page at `page` and returns its entry. Each table that thereby becomes
+    /// empty is unlinked and given to `unlinked`; those of the top level only where `owner` is the
+    /// user.
     pub fn unmap(
         &self,
         page: VirtAddr,
@@ -145,7 +147,8 @@ impl<'a, F: TableFrames> Tables<'a, F> {
         Some(leaf)
     }
 
-    /// The slots for a small page, lowest first; `None` where a table is missing or a larger page lies.
+    /// The slots for a small page, lowest first; `None` where a table is missing or a larger page
+    /// lies.
     fn path(&self, page: VirtAddr) -> Option<[&'a AtomicU64; 4]> {
         let mut table = self.frames.table(self.root);
         let top = &table[index(page, 3)];

@@ -1,5 +1,5 @@
-//! Page tables for a core that turns on paging while it runs below 1 MiB: the kernel's half, and its
-//! own page at its own address.
+//! Page tables for a core that turns on paging while it runs below 1 MiB: the kernel's half, and
+//! its own page at its own address.
 
 use super::entry::{Access, Backing, Caching, Entry, Owner, PageSize};
 use super::kernel::{self, FrameTables};
@@ -8,8 +8,8 @@ use crate::memory::frames::{Frame, FrameRun, RunLimits};
 use crate::memory::{FrameNumber, PhysAddr, VirtAddr};
 use core::sync::atomic::Ordering;
 
-/// Tables that map the kernel, and one page at its physical address, executable. Freed on drop: no core
-/// may be in them by then, and none holds their translations once it took the kernel's tables.
+/// Tables that map the kernel, and one page at its physical address, executable. Freed on drop: no
+/// core may be in them by then, and none holds their translations once it took the kernel's tables.
 pub struct TrampolineTables {
     root: FrameRun,
 }

@@ -1,8 +1,8 @@
 //! Kernel memory that is mapped page by page: stacks with guard pages, device registers, firmware's
 //! tables. One reserved window of addresses, apart from the direct map and the kernel image.
 //!
-//! Every range taken here has an unmapped page behind it (and so, but for the very first, before it:
-//! the window's first page is never mapped either).
+//! Every range taken here has an unmapped page behind it (and so, but for the very first, before
+//! it: the window's first page is never mapped either).
 
 use core::ops::Range;
 

@@ -1,7 +1,7 @@
 //! DMA memory of this machine: whole frames, seen through the direct map.
 //!
-//! x86 keeps DMA coherent with the caches, so nothing is flushed. Without an IOMMU a device address is
-//! a physical address.
+//! x86 keeps DMA coherent with the caches, so nothing is flushed. Without an IOMMU a device address
+//! is a physical address.
 
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
@@ -65,7 +65,8 @@ impl Frames {
 
     fn free(&self, bytes: usize) {
         let first = FrameNumber::containing(PhysAddr(self.physical));
-        // SAFETY: `allocate` forgot the run of that size; the owner of `self` calls this once, last.
+        // SAFETY: `allocate` forgot the run of that size; the owner of `self` calls this once,
+        // last.
         drop(unsafe { FrameRun::from_numbers(first, bytes.div_ceil(FRAME_SIZE) as u64) });
     }
 }
@@ -78,7 +79,8 @@ pub(crate) struct DmaMemory {
 
 impl DmaMemory {
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the frames are ours, initialised, at least `bytes` long, and no device knows them.
+        // SAFETY: the frames are ours, initialised, at least `bytes` long, and no device knows
+        // them.
         unsafe { core::slice::from_raw_parts(self.frames.base.as_ptr(), self.bytes) }
     }
 
@@ -136,8 +138,8 @@ pub(crate) struct RingMemory {
 impl RingMemory {
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the frames are ours, initialised, page-aligned and `words` words long, and only ever
-        // accessed as atomics while the ring lives.
+        // SAFETY: the frames are ours, initialised, page-aligned and `words` words long, and only
+        // ever accessed as atomics while the ring lives.
         unsafe { core::slice::from_raw_parts(self.frames.base.as_ptr().cast(), self.words) }
     }
 

@@ -20,8 +20,8 @@ pub(crate) enum Window {
     Ports { first: u16 },
 }
 
-// SAFETY: the pointer goes to device registers, which any core may access; `DeviceRegion` gives out no
-// references, only single volatile accesses.
+// SAFETY: the pointer goes to device registers, which any core may access; `DeviceRegion` gives out
+// no references, only single volatile accesses.
 unsafe impl Send for Window {}
 // SAFETY: as above.
 unsafe impl Sync for Window {}
@@ -31,8 +31,8 @@ impl Window {
     #[inline]
     pub(crate) fn read<T: RegisterValue>(&self, offset: usize) -> T {
         match self {
-            // SAFETY: whoever made the window vouched for its range being mapped device memory while it
-            // lives; the caller keeps `offset` in range and aligned.
+            // SAFETY: whoever made the window vouched for its range being mapped device memory
+            // while it lives; the caller keeps `offset` in range and aligned.
             Window::Memory { base, .. } => unsafe {
                 base.as_ptr().add(offset).cast::<T>().read_volatile()
             },
@@ -61,8 +61,8 @@ impl Window {
 }
 
 fn port_read(port: u16, width: Width) -> u64 {
-    // SAFETY: whoever made the window vouched that these ports belong to a device and that accessing
-    // them has no effect on memory safety.
+    // SAFETY: whoever made the window vouched that these ports belong to a device and that
+    // accessing them has no effect on memory safety.
     unsafe {
         match width {
             Width::Bits8 => {
@@ -108,8 +108,8 @@ impl DeviceRegion {
     /// A region over mapped device memory; `mapping` unmaps it when the last part is dropped.
     ///
     /// # Safety
-    /// `base..base + bytes` stays mapped, uncached, as device memory while `mapping` lives (forever if
-    /// there is none), is nobody's Rust object, and no access to it can break memory safety.
+    /// `base..base + bytes` stays mapped, uncached, as device memory while `mapping` lives (forever
+    /// if there is none), is nobody's Rust object, and no access to it can break memory safety.
     pub unsafe fn over_memory(
         base: NonNull<u8>,
         bytes: usize,
@@ -134,8 +134,8 @@ impl crate::x86_64::serial::Port {
     /// The registers of the port, for the driver that receives from it. The early console goes on
     /// sending through the same port: each keeps to its own direction.
     pub fn registers(self) -> DeviceRegion {
-        // A PC's serial ports are a UART's or nobody's, and a UART does no DMA: no access to it can break
-        // memory safety. So this needs no promise from the caller.
+        // A PC's serial ports are a UART's or nobody's, and a UART does no DMA: no access to it can
+        // break memory safety. So this needs no promise from the caller.
         DeviceRegion::new(Window::Ports { first: self.base() }, 8)
     }
 }

@@ -148,8 +148,8 @@ fn hypervisor_hz() -> u64 {
     u64::from(cpu::cpuid(TIMING).eax) * 1_000
 }
 
-/// The TSC and a count at that moment: of eight readings the one that took least, since a virtual CPU
-/// may lose the host between the two.
+/// The TSC and a count at that moment: of eight readings the one that took least, since a virtual
+/// CPU may lose the host between the two.
 fn sample(read: impl Fn() -> u64) -> (u64, u64) {
     let mut best = (u64::MAX, 0, 0);
     for _ in 0..8 {

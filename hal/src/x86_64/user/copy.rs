@@ -1,5 +1,5 @@
-//! Copies between the kernel and the current address space's user half. A fault on the way is
-//! not an accident but an answer: the fixup sends it to the end of the copy, which returns an error.
+//! Copies between the kernel and the current address space's user half. A fault on the way is not
+//! an accident but an answer: the fixup sends it to the end of the copy, which returns an error.
 //!
 //! Relies on: the page-fault handler asking [`fixup`] first; user space lying below
 //! `protocols::abi::USER_END`.
@@ -26,7 +26,8 @@ pub fn check_range(ptr: u64, len: usize) -> Result<(), Error> {
 /// Copies `into.len()` bytes from user address `from`.
 pub fn from_user(into: &mut [u8], from: u64) -> Result<(), Error> {
     check_range(from, into.len())?;
-    // SAFETY: the destination is ours; the source is in user space, where a fault is caught by the fixup.
+    // SAFETY: the destination is ours; the source is in user space, where a fault is caught by the
+    // fixup.
     let left = unsafe {
         raw_copy(into.as_mut_ptr(), from as *const u8, into.len(), SMAP.load(Ordering::Relaxed))
     };

@@ -2,8 +2,8 @@
 //!
 //! The stub pushes the nine registers that a call must preserve straight into the current thread's
 //! record, so a thread that has to wait is already saved, and one that need not wait pays nine
-//! stores. Ring 3 can't reach these pages, interrupts are off, and NMI and machine check have stacks of
-//! their own, so using the record as a stack for those pushes is safe.
+//! stores. Ring 3 can't reach these pages, interrupts are off, and NMI and machine check have
+//! stacks of their own, so using the record as a stack for those pushes is safe.
 //!
 //! Source: AMD APM vol. 2 §6.1 (SYSCALL/SYSRET). The last page of user space is never mapped, so
 //! the `rip` that `sysretq` gets is always canonical.
@@ -29,12 +29,13 @@ pub struct Pair {
 
 /// What answers system calls. The kernel implements it once; [`init_core`] compiles its stub.
 pub trait Gateway {
-    /// Called on the core's kernel stack with interrupts off, the caller's preserved registers already
-    /// in [`super::current`]. Returning goes straight back to the caller; [`resume`] goes to another thread; [`leave`]
-    /// ends the stay. No value with a destructor may be alive when either of those is called.
+    /// Called on the core's kernel stack with interrupts off, the caller's preserved registers
+    /// already in [`super::current`]. Returning goes straight back to the caller; [`resume`] goes
+    /// to another thread; [`leave`] ends the stay. No value with a destructor may be alive when
+    /// either of those is called.
     ///
-    /// `a0` to `a4` are `rdi rsi rdx r10 r8`. The sixth argument, `r9`, is in the caller's record, so that the number
-    /// comes in a register and not on the stack.
+    /// `a0` to `a4` are `rdi rsi rdx r10 r8`. The sixth argument, `r9`, is in the caller's record,
+    /// so that the number comes in a register and not on the stack.
     extern "C" fn syscall(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64) -> Pair;
 }
 
@@ -117,8 +118,8 @@ unsafe extern "C" fn syscall_entry<G: Gateway>() {
 /// Runs `thread` in ring 3 until [`leave`]. Which thread left is [`super::current`].
 ///
 /// # Safety
-/// Interrupts are off. `thread` is a live record on its home core whose registers hold user addresses,
-/// whose address space and FPU area live as long as it.
+/// Interrupts are off. `thread` is a live record on its home core whose registers hold user
+/// addresses, whose address space and FPU area live as long as it.
 pub unsafe fn enter(thread: *mut UserThread) {
     // SAFETY: the caller's promise is this function's contract.
     unsafe {
@@ -127,11 +128,12 @@ pub unsafe fn enter(thread: *mut UserThread) {
     }
 }
 
-/// Leaves this system call or interrupt behind and goes on with `thread` instead: the direct switch.
+/// Leaves this system call or interrupt behind and goes on with `thread` instead: the direct
+/// switch.
 ///
 /// # Safety
-/// As [`enter`]; in addition we are inside a stay on this core, the previous thread's registers are saved, and no
-/// value with a destructor is alive on this stack.
+/// As [`enter`]; in addition we are inside a stay on this core, the previous thread's registers are
+/// saved, and no value with a destructor is alive on this stack.
 #[inline]
 pub unsafe fn resume(thread: *mut UserThread) -> ! {
     // SAFETY: the caller's promise.
@@ -144,8 +146,8 @@ pub unsafe fn resume(thread: *mut UserThread) -> ! {
 /// Ends the stay: [`enter`] returns.
 ///
 /// # Safety
-/// We are inside a stay on this core with interrupts off, the current thread's registers are saved, and no value with a
-/// destructor is alive on this stack.
+/// We are inside a stay on this core with interrupts off, the current thread's registers are saved,
+/// and no value with a destructor is alive on this stack.
 #[inline]
 pub unsafe fn leave() -> ! {
     // SAFETY: `kernel_rsp` was set by `enter_raw`, which is still waiting below us on this stack.
@@ -160,8 +162,8 @@ pub unsafe fn leave() -> ! {
 unsafe fn load(thread: *mut UserThread) {
     let cpu = percpu::this();
     let loaded = cpu.user.loaded.load(Relaxed);
-    // SAFETY: `thread` is live (caller) and so is `loaded`, which `thread_ended` clears before a record goes;
-    // their areas live as long as they.
+    // SAFETY: `thread` is live (caller) and so is `loaded`, which `thread_ended` clears before a
+    // record goes; their areas live as long as they.
     unsafe {
         if loaded != thread {
             if fpu::is_modern() && !loaded.is_null() {
@@ -179,7 +181,8 @@ unsafe fn load(thread: *mut UserThread) {
     }
 }
 
-/// Exchanges FPU state and segment bases where there was no thread before, or on a CPU without XSAVEOPT or FSGSBASE.
+/// Exchanges FPU state and segment bases where there was no thread before, or on a CPU without
+/// XSAVEOPT or FSGSBASE.
 ///
 /// # Safety
 /// As [`enter`]; `from` is null or live.
@@ -206,12 +209,13 @@ unsafe fn exchange(from: *mut UserThread, to: *mut UserThread) {
 /// Exchanges segment bases by FSGSBASE.
 ///
 /// # Safety
-/// Interrupts are off, GS is the kernel's, the CPU has the instructions. Both are live; of a thread that waits on another
-/// core's affair that core may be writing the registers, but nobody the bases.
+/// Interrupts are off, GS is the kernel's, the CPU has the instructions. Both are live; of a thread
+/// that waits on another core's affair that core may be writing the registers, but nobody the
+/// bases.
 #[inline(always)]
 unsafe fn swap_bases(from: *mut UserThread, to: *mut UserThread) {
-    // SAFETY: between the two `swapgs` nothing uses GS; NMI and machine check don't rely on it. The caller
-    // vouches for the records.
+    // SAFETY: between the two `swapgs` nothing uses GS; NMI and machine check don't rely on it. The
+    // caller vouches for the records.
     unsafe {
         asm!(
             "rdfsbase {fs}",
@@ -229,8 +233,8 @@ unsafe fn swap_bases(from: *mut UserThread, to: *mut UserThread) {
     }
 }
 
-/// Forgets `thread` on this core, its home, so that its record may be freed: nothing will be saved to it again.
-/// Its address space may still be loaded; that is the address space's affair.
+/// Forgets `thread` on this core, its home, so that its record may be freed: nothing will be saved
+/// to it again. Its address space may still be loaded; that is the address space's affair.
 pub fn thread_ended(thread: *const UserThread) {
     let loaded = &percpu::this().user.loaded;
     if core::ptr::eq(loaded.load(Relaxed), thread) {

@@ -88,9 +88,9 @@ impl Area {
         let layout = Layout::from_size_align(size, 64).ok()?;
         // SAFETY: the layout has a size over zero.
         let bytes = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        // A zero XSTATE_BV makes XRSTOR load initial state, except for MXCSR, which it takes from here;
-        // FXRSTOR takes both from here.
-        // SAFETY: offsets 0 and 24 are the control words of the legacy region, inside the area and aligned.
+        // A zero XSTATE_BV makes XRSTOR load initial state, except for MXCSR, which it takes from
+        // here; FXRSTOR takes both from here. SAFETY: offsets 0 and 24 are the control words of the
+        // legacy region, inside the area and aligned.
         unsafe {
             bytes.as_ptr().cast::<u16>().write(FCW_START);
             bytes.as_ptr().add(24).cast::<u32>().write(MXCSR_START);

@@ -1,6 +1,6 @@
-//! Ring 3 as the kernel sees it: a [`UserThread`] is the machine state of one thread, [`enter`] runs
-//! it until something needs the executor, and the system-call stub ([`entry`]) answers everything
-//! that does not need it without ever leaving the thread's stay.
+//! Ring 3 as the kernel sees it: a [`UserThread`] is the machine state of one thread, [`enter`]
+//! runs it until something needs the executor, and the system-call stub ([`entry`]) answers
+//! everything that does not need it without ever leaving the thread's stay.
 //!
 //! One kernel stack per core is enough, because a stay in ring 3 *is* the call of [`enter`]: its
 //! frame lies at the top of that stack, system calls and interrupts from ring 3 start right below
@@ -149,8 +149,8 @@ impl UserThread {
     }
 }
 
-/// What a core knows about ring 3; a part of [`PerCpu`](super::percpu::PerCpu). Only its own core touches it, outside of
-/// interrupt handlers, so relaxed order is enough.
+/// What a core knows about ring 3; a part of [`PerCpu`](super::percpu::PerCpu). Only its own core
+/// touches it, outside of interrupt handlers, so relaxed order is enough.
 #[derive(Debug)]
 #[repr(C)]
 pub struct UserSlots {
