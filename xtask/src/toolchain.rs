@@ -208,14 +208,16 @@ fn search(workspace: &Workspace, target: Target) -> Result<Result<Toolchain, Mis
             return Ok(Ok(plain("installed")));
         }
         // Twice: another xtask in another checkout may be adding it at this very moment.
-        for _ in 0..2 {
+        for attempt in 0..2 {
+            if attempt > 0 {
+                thread::sleep(Duration::from_secs(3));
+            }
             if !rustup_adds(rustc, target) {
                 break;
             }
             if has_target(rustc, target) {
                 return Ok(Ok(plain("added by rustup")));
             }
-            thread::sleep(Duration::from_secs(3));
         }
     }
     let system = PathBuf::from("/usr/bin/rustc");

@@ -60,26 +60,20 @@ struct Threads {
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// Every process that hasn't ended, with its job.
-static LIVING: spin::Mutex<Vec<(u32, Arc<Process>)>> = spin::Mutex::new(Vec::new());
+/// Every process that hasn't ended.
+static LIVING: spin::Mutex<Vec<Arc<Process>>> = spin::Mutex::new(Vec::new());
 
 /// Kills all processes of a job, and those they start meanwhile. Returns at once.
 pub fn end_job(job: u32) {
     let end = async move {
         loop {
-            let members: Vec<Arc<Process>> = {
-                let living = LIVING.lock();
-                living
-                    .iter()
-                    .filter(|(of, _)| *of == job)
-                    .map(|(_, process)| process.clone())
-                    .collect()
-            };
+            let members: Vec<Arc<Process>> =
+                LIVING.lock().iter().filter(|process| process.job == job).cloned().collect();
             if members.is_empty() {
                 break;
             }
+            members.iter().for_each(|process| process.end(ExitStatus::Killed));
             for process in members {
-                process.end(ExitStatus::Killed);
                 process.ended.wait().await;
             }
         }
@@ -112,7 +106,7 @@ impl Process {
         if living.len() >= PROCESSES_MAX {
             return Err(Error::LimitReached);
         }
-        living.push((process.job, process.clone()));
+        living.push(process.clone());
         drop(living);
         Ok(process)
     }
@@ -184,7 +178,7 @@ impl Process {
         drop(self.handles.drain());
         self.space.dissolve().await;
         crate::services::console::ended(self.id, &self.name);
-        LIVING.lock().retain(|(_, process)| process.id != self.id);
+        LIVING.lock().retain(|process| process.id != self.id);
         self.ended.set(status);
     }
 }
