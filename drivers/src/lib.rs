@@ -28,6 +28,8 @@ pub mod net;
 pub mod nvme;
 #[cfg(not(loom))]
 pub mod partition;
+#[cfg(all(test, not(loom)))]
+mod ram_disk;
 #[cfg(not(loom))]
 pub mod reaper;
 #[cfg(not(loom))]

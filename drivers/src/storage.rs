@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use hal::dma::DmaBuf;
+use hal::dma::{Direction, DmaBuf, Memory};
 
 /// The number of a block of a device, in blocks of [`StorageInfo::block_size`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +83,9 @@ pub enum StorageError {
     /// The medium cannot give back, or keep, this data. Repeating it may help reads only.
     #[error("the medium failed")]
     Media,
+    /// The device has no such operation. Do without it.
+    #[error("the device cannot do this")]
+    Unsupported,
     /// The device refused or failed it for a reason of its own. It may be repeated once.
     #[error("the device failed the operation")]
     Device,
@@ -101,42 +104,92 @@ pub enum StorageError {
     OutOfMemory,
 }
 
-/// How a read or write ended.
-#[derive(Debug)]
-#[must_use = "it says whether the operation succeeded, and holds the buffer"]
-pub struct Completion {
-    /// Whether it succeeded.
-    pub result: Result<(), StorageError>,
-    /// The buffer; `None` if the device may still be using it (it is freed when the device is
-    /// done).
-    pub buf: Option<DmaBuf>,
+/// What a [`transfer`](StorageDevice::transfer) does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// From the device to memory.
+    Read,
+    /// From memory to the device.
+    Write,
 }
 
-impl Completion {
+impl Transfer {
+    /// What the device does with the memory.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Read => Direction::FromDevice,
+            Self::Write => Direction::ToDevice,
+        }
+    }
+}
+
+/// What is to become of blocks whose data nobody wants any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erase {
+    /// They read as zeros afterwards.
+    Zero,
+    /// They may read as anything afterwards: a hint to the device, which may do nothing.
+    Discard,
+}
+
+/// How a read or write ended.
+#[derive(Debug)]
+#[must_use = "it says whether the operation succeeded, and holds the memory"]
+pub struct Completion<M = DmaBuf> {
+    /// Whether it succeeded.
+    pub result: Result<(), StorageError>,
+    /// The memory; `None` if the device may still be using it (it is freed when the device is
+    /// done).
+    pub buf: Option<M>,
+}
+
+impl<M> Completion<M> {
     /// An operation refused before the device heard of it.
-    pub fn refused(error: StorageError, buf: DmaBuf) -> Self {
-        Self { result: Err(error), buf: Some(buf) }
+    pub fn refused(error: StorageError, memory: M) -> Self {
+        Self { result: Err(error), buf: Some(memory) }
+    }
+}
+
+impl Completion<Memory> {
+    /// As the completion of an operation on a buffer.
+    fn of_buf(self) -> Completion {
+        Completion { result: self.result, buf: self.buf.and_then(Memory::into_buf) }
     }
 }
 
 /// A disk, a partition, anything made of numbered blocks.
 ///
-/// The futures are cancelled by dropping them: the buffer then belongs to the device until it is
+/// The futures are cancelled by dropping them: the memory then belongs to the device until it is
 /// done, and to nobody afterwards. They stay on the core that polls them (no `Send` bound).
 #[allow(async_fn_in_trait)]
 pub trait StorageDevice {
     /// What it is.
     fn info(&self) -> &StorageInfo;
 
-    /// Reads `buf.len()` bytes from `lba` on into `buf`.
-    async fn read(&self, lba: Lba, buf: DmaBuf) -> Completion;
-
-    /// Writes `buf` from `lba` on. Once it has completed, reads see the data; it survives a loss of
-    /// power only after a [`flush`](Self::flush).
-    async fn write(&self, lba: Lba, buf: DmaBuf) -> Completion;
+    /// Reads or writes all of `memory`, from `lba` on: what [`read`](Self::read) and
+    /// [`write`](Self::write) are made of.
+    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory>;
 
     /// Makes every write that completed before this call survive a loss of power.
     async fn flush(&self) -> Result<(), StorageError>;
+
+    /// Gives up the data of `blocks` blocks from `lba` on.
+    /// [`Unsupported`](StorageError::Unsupported) where the device cannot.
+    async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
+        let _ = (what, lba, blocks);
+        Err(StorageError::Unsupported)
+    }
+
+    /// Reads `buf.len()` bytes from `lba` on into `buf`.
+    async fn read(&self, lba: Lba, buf: DmaBuf) -> Completion {
+        self.transfer(Transfer::Read, lba, buf.into()).await.of_buf()
+    }
+
+    /// Writes `buf` from `lba` on. Once it has completed, reads see the data; it survives a loss of
+    /// power only after a [`flush`](Self::flush).
+    async fn write(&self, lba: Lba, buf: DmaBuf) -> Completion {
+        self.transfer(Transfer::Write, lba, buf.into()).await.of_buf()
+    }
 }
 
 #[cfg(test)]

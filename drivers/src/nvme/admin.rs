@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use executor::Platform;
-use hal::dma::{Direction, DmaBuf};
+use hal::dma::{Direction, DmaBuf, Loan};
 use protocols::nvme::{
     Command, Controller as Identity, IDENTIFY_BYTES, Namespace as Identified, Page, namespace_ids,
 };
 
-use super::queue::{Ended, Loan};
+use super::queue::{Ended, Loans};
 use super::{Controller, Namespace, NvmeError};
 
 /// The I/O queue pair's number.
@@ -83,7 +83,7 @@ async fn identify<P: Platform>(
 ) -> Result<DmaBuf, NvmeError> {
     let loan = controller.dma.buffer(IDENTIFY_BYTES)?.lend(Direction::FromDevice);
     let command = command(Page(loan.address().0));
-    let page = carry_out::<P>(controller, what, command, (Some(loan), None)).await?;
+    let page = carry_out::<P>(controller, what, command, (Some(Loan::Buf(loan)), None)).await?;
     page.ok_or(NvmeError::Overdue(what))
 }
 
@@ -91,12 +91,12 @@ async fn carry_out<P: Platform>(
     controller: &Controller,
     what: &'static str,
     command: Command,
-    loan: Loan,
+    loan: Loans,
 ) -> Result<Option<DmaBuf>, NvmeError> {
     let finished = controller.admin.carry_out::<P>(command, loan).await;
     match finished.result {
         Ended::Done(status) if status.is_success() => {
-            Ok(finished.returned.and_then(|(data, _)| data))
+            Ok(finished.returned.and_then(|(data, _)| data?.into_buf()))
         }
         Ended::Done(status) => {
             log::warn!("{}: {what} refused: {status}", controller.name);

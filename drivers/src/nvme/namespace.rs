@@ -4,15 +4,17 @@ use alloc::sync::Arc;
 use core::marker::PhantomData;
 
 use executor::Platform;
-use hal::dma::{Direction, DmaBuf};
+use hal::dma::{Direction, Memory};
 use protocols::nvme::{
-    Command, Controller as Identity, LIST_ENTRIES, Namespace as Identified, PAGE_BYTES, Page, Prp,
-    Status, list_entries, prp,
+    Command, Controller as Identity, LIST_ENTRIES, Namespace as Identified, PAGE_BYTES, Prp,
+    Status, list_entries,
 };
 
 use super::Controller;
 use super::queue::Ended;
-use crate::storage::{Completion, Lba, StorageDevice, StorageError, StorageInfo, Writable};
+use crate::storage::{
+    Completion, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
+};
 
 /// Most bytes one list of pages describes.
 const LIST_LIMIT: u64 = (LIST_ENTRIES * PAGE_BYTES) as u64;
@@ -51,41 +53,40 @@ impl<P: Platform> Namespace<P> {
         (&self.controller.name, self.id)
     }
 
-    async fn transfer(
-        &self,
-        lba: Lba,
-        buf: DmaBuf,
-        direction: Direction,
-        command: fn(u32, u64, u16, Prp) -> Command,
-    ) -> Completion {
-        let blocks = match self.info.blocks_of(lba, buf.len()) {
+    async fn carry(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
+        let bytes = memory.bytes();
+        let blocks = match self.info.blocks_of(lba, bytes) {
             Ok(blocks) => blocks,
-            Err(error) => return Completion::refused(error, buf),
+            Err(error) => return Completion::refused(error, memory),
         };
         // At most 2 MiB in blocks of at least 512 bytes.
         let Ok(blocks) = u16::try_from(blocks) else {
-            return Completion::refused(StorageError::BadLength, buf);
+            return Completion::refused(StorageError::BadLength, memory);
         };
-        let bytes = buf.len();
         let list = match list_entries(bytes) {
             Some(0) => None,
             Some(_) => match self.controller.dma.buffer(PAGE_BYTES) {
                 Ok(list) => Some(list),
-                Err(_) => return Completion::refused(StorageError::OutOfMemory, buf),
+                Err(_) => return Completion::refused(StorageError::OutOfMemory, memory),
             },
-            None => return Completion::refused(StorageError::BadLength, buf),
+            None => return Completion::refused(StorageError::BadLength, memory),
         };
-        let data = buf.lend(direction);
-        let start = Page(data.address().0);
+        let data = memory.lend(what.direction());
+        let pages = bytes.div_ceil(PAGE_BYTES);
         let list = list.map(|mut list| {
-            for (entry, page) in list.chunks_exact_mut(8).zip(1..bytes.div_ceil(PAGE_BYTES)) {
-                let page = start.0.wrapping_add((page * PAGE_BYTES) as u64);
-                entry.copy_from_slice(&page.to_le_bytes());
+            for (entry, page) in list.chunks_exact_mut(8).zip(1..pages) {
+                entry.copy_from_slice(&data.page(page).0.to_le_bytes());
             }
             list.lend(Direction::ToDevice)
         });
-        let at = Page(list.as_ref().map_or(0, |list| list.address().0));
-        let command = command(self.id, lba.0, blocks, prp(start, bytes, at));
+        // Two pages stand in the command itself.
+        let second = list.as_ref().map_or_else(|| data.page(1), |list| list.address());
+        let prp = Prp { first: data.page(0).0, second: if pages > 1 { second.0 } else { 0 } };
+        let command = match what {
+            Transfer::Read => Command::read,
+            Transfer::Write => Command::write,
+        };
+        let command = command(self.id, lba.0, blocks, prp);
         let finished = self.controller.io.carry_out::<P>(command, (Some(data), list)).await;
         let buf = finished.returned.and_then(|(data, _)| data);
         Completion { result: self.verdict(finished.result), buf }
@@ -124,15 +125,11 @@ impl<P: Platform> StorageDevice for Namespace<P> {
         &self.info
     }
 
-    async fn read(&self, lba: Lba, buf: DmaBuf) -> Completion {
-        self.transfer(lba, buf, Direction::FromDevice, Command::read).await
-    }
-
-    async fn write(&self, lba: Lba, buf: DmaBuf) -> Completion {
-        if self.info.writable == Writable::No {
-            return Completion::refused(StorageError::ReadOnly, buf);
+    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
+        if what == Transfer::Write && self.info.writable == Writable::No {
+            return Completion::refused(StorageError::ReadOnly, memory);
         }
-        self.transfer(lba, buf, Direction::ToDevice, Command::write).await
+        self.carry(what, lba, memory).await
     }
 
     async fn flush(&self) -> Result<(), StorageError> {

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 
 use executor::{Instant, Platform, timeout};
 use hal::clock::Ticks;
-use hal::dma::{DeviceAddress, DmaBuf, DmaDomain, DmaLoan, DmaRing};
+use hal::dma::{DeviceAddress, DmaBuf, DmaDomain, DmaLoan, DmaRing, Loan, Memory};
 use hal::mmio::{DeviceRegion, Register};
 use protocols::nvme::{Command, Completion, Phase, QueueDoorbell, Status};
 use spin::Mutex;
@@ -25,9 +25,9 @@ const STALE_MOST: u32 = 16;
 const ID_BITS: u32 = 16;
 
 /// What a command lends: its data, and the list of their pages.
-pub(super) type Loan = (Option<DmaLoan>, Option<DmaLoan>);
+pub(super) type Loans = (Option<Loan>, Option<DmaLoan>);
 /// What comes back of it.
-type Returned = (Option<DmaBuf>, Option<DmaBuf>);
+type Returned = (Option<Memory>, Option<DmaBuf>);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) struct Queue {
     completion_head: Register<u32>,
     submission: Mutex<Submission>,
     completions: Mutex<Completions>,
-    slots: SlotTable<Loan, Ended>,
+    slots: SlotTable<Loans, Ended>,
     control: CompletionControl,
 }
 
@@ -134,11 +134,11 @@ impl Queue {
     pub(super) async fn carry_out<P: Platform>(
         &self,
         command: Command,
-        loan: Loan,
+        loan: Loans,
     ) -> Finished<Returned, Ended> {
         let deadline = after::<P>(COMMAND_LIMIT);
         // Not submitted, so the controller knows nothing of the memory.
-        let refuse = |loan: Loan, result| Finished { result, returned: Some(Lent::reclaim(loan)) };
+        let refuse = |loan: Loans, result| Finished { result, returned: Some(Lent::reclaim(loan)) };
         let Ok(reserved) = timeout::<P, _>(deadline, self.slots.reserve()).await else {
             return refuse(loan, Ended::TimedOut);
         };

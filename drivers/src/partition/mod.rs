@@ -6,10 +6,10 @@
 
 use alloc::vec::Vec;
 
-use hal::dma::{DmaBuf, DmaDomain};
+use hal::dma::{DmaBuf, DmaDomain, Memory};
 use protocols::gpt::{Entry, GptError, Guid, Header, PRIMARY_LBA};
 
-use crate::storage::{Completion, Lba, StorageDevice, StorageError, StorageInfo};
+use crate::storage::{Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer};
 
 /// Why a partition was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
@@ -58,18 +58,20 @@ impl<D: StorageDevice> StorageDevice for Partition<'_, D> {
         &self.info
     }
 
-    async fn read(&self, lba: Lba, buf: DmaBuf) -> Completion {
-        match self.locate(lba, buf.len()) {
-            Ok(lba) => self.device.read(lba, buf).await,
-            Err(error) => Completion::refused(error, buf),
+    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
+        match self.locate(lba, memory.bytes()) {
+            Ok(lba) => self.device.transfer(what, lba, memory).await,
+            Err(error) => Completion::refused(error, memory),
         }
     }
 
-    async fn write(&self, lba: Lba, buf: DmaBuf) -> Completion {
-        match self.locate(lba, buf.len()) {
-            Ok(lba) => self.device.write(lba, buf).await,
-            Err(error) => Completion::refused(error, buf),
+    async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
+        match lba.checked_add(blocks) {
+            Some(end) if end.0 <= self.info.blocks => {}
+            _ => return Err(StorageError::OutOfRange),
         }
+        let lba = self.first.checked_add(lba.0).ok_or(StorageError::OutOfRange)?;
+        self.device.erase(what, lba, blocks).await
     }
 
     async fn flush(&self) -> Result<(), StorageError> {

@@ -1,8 +1,6 @@
 //! Partitions of a disk in memory.
 
-use core::cell::RefCell;
 use std::vec;
-use std::vec::Vec;
 
 use futures_util::FutureExt;
 use hal::sim::SimMachine;
@@ -10,48 +8,14 @@ use proptest::prelude::*;
 use protocols::gpt::crc32;
 
 use super::*;
-use crate::storage::Writable;
+use crate::ram_disk::RamDisk;
 
 const BLOCK: usize = 512;
 const BLOCKS: u64 = 200;
 const KIND: Guid = Guid([9; 16]);
 
-struct Memory {
-    info: StorageInfo,
-    bytes: RefCell<Vec<u8>>,
-}
-
-impl StorageDevice for Memory {
-    fn info(&self) -> &StorageInfo {
-        &self.info
-    }
-
-    async fn read(&self, lba: Lba, mut buf: DmaBuf) -> Completion {
-        if let Err(error) = self.info.blocks_of(lba, buf.len()) {
-            return Completion::refused(error, buf);
-        }
-        let start = lba.0 as usize * BLOCK;
-        let length = buf.len();
-        buf.copy_from_slice(&self.bytes.borrow()[start..start + length]);
-        Completion { result: Ok(()), buf: Some(buf) }
-    }
-
-    async fn write(&self, lba: Lba, buf: DmaBuf) -> Completion {
-        if let Err(error) = self.info.blocks_of(lba, buf.len()) {
-            return Completion::refused(error, buf);
-        }
-        let start = lba.0 as usize * BLOCK;
-        self.bytes.borrow_mut()[start..start + buf.len()].copy_from_slice(&buf);
-        Completion { result: Ok(()), buf: Some(buf) }
-    }
-
-    async fn flush(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
-
 /// A disk with these partitions, in both tables.
-fn disk(partitions: &[(Guid, u64, u64)]) -> Memory {
+fn disk(partitions: &[(Guid, u64, u64)]) -> RamDisk {
     let mut bytes = vec![0; BLOCK * BLOCKS as usize];
     let mut entries = vec![0; 8 * 128];
     for (entry, (kind, first, last)) in entries.chunks_mut(128).zip(partitions) {
@@ -75,17 +39,10 @@ fn disk(partitions: &[(Guid, u64, u64)]) -> Memory {
         bytes[lba as usize * BLOCK..][..92].copy_from_slice(&header);
         bytes[entries_lba as usize * BLOCK..][..entries.len()].copy_from_slice(&entries);
     }
-    let info = StorageInfo {
-        block_size: BLOCK as u32,
-        blocks: BLOCKS,
-        max_transfer_bytes: 4096,
-        depth: 1,
-        writable: Writable::Yes,
-    };
-    Memory { info, bytes: RefCell::new(bytes) }
+    RamDisk::of(BLOCK as u32, bytes)
 }
 
-fn find_now<'a>(disk: &'a Memory) -> Result<Partition<'a, Memory>, PartitionError> {
+fn find_now(disk: &RamDisk) -> Result<Partition<'_, RamDisk>, PartitionError> {
     let machine = SimMachine::new();
     find(disk, &machine.dma(), KIND).now_or_never().expect("memory does not wait")
 }

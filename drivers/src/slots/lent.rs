@@ -1,6 +1,6 @@
 //! What a slot holds for a device, and what comes back of it.
 
-use hal::dma::{DmaBuf, DmaLoan};
+use hal::dma::{DmaBuf, DmaLoan, Loan, Memory};
 
 /// Something lent to a device for one command.
 pub trait Lent {
@@ -16,6 +16,14 @@ impl Lent for DmaLoan {
 
     fn reclaim(self) -> DmaBuf {
         DmaLoan::reclaim(self)
+    }
+}
+
+impl Lent for Loan {
+    type Returned = Memory;
+
+    fn reclaim(self) -> Memory {
+        Loan::reclaim(self)
     }
 }
 

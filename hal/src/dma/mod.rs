@@ -30,6 +30,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::machine;
 
+mod shared;
+
+pub use shared::{Loan, Memory, SharedLoan, SharedPages};
+
 static LEAKED: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes leaked because a device may still reach them, since start.
@@ -135,6 +139,9 @@ pub enum DmaError {
 /// cross.
 pub const ALIGNMENT: usize = 4096;
 
+/// Bytes in a page, as devices that take lists of pages mean it.
+pub const PAGE: usize = 4096;
+
 /// No single allocation is larger: 32 MiB.
 pub const LARGEST: usize = 32 << 20;
 
@@ -232,6 +239,13 @@ impl DmaLoan {
     /// Where the device finds it.
     pub fn address(&self) -> DeviceAddress {
         self.memory.address()
+    }
+
+    /// Where the device finds its page `index`: each piece of [`PAGE`] bytes lies in one page.
+    /// Beyond the end: the last one.
+    pub fn page(&self, index: usize) -> DeviceAddress {
+        let index = index.min(self.bytes().div_ceil(PAGE) - 1);
+        self.address().plus((index * PAGE) as u64)
     }
 
     /// Its length in bytes.

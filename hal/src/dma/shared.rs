@@ -1,0 +1,228 @@
+//! Pages that a device, the kernel and ring 3 may all have at once, and what devices take of either
+//! kind of memory.
+//!
+//! Others write to [`SharedPages`] at any time, so there are no slices: words are read and written
+//! one at a time. A device is lent them as a [`DmaBuf`] is; while any loan is out the pages stay,
+//! whatever becomes of the process that had them.
+//!
+//! ```text
+//!   DmaBuf ───── into ──┐            lend(direction)
+//!                       ├─> Memory ───────────────────> Loan ──drop──> leaked, and counted
+//!   SharedPages ─ into ─┘      ^──────── reclaim() ───────┘
+//! ```
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, Leak, PAGE};
+use crate::machine;
+
+/// Words of 64 bits in a page.
+const PAGE_WORDS: usize = PAGE / 8;
+
+/// Owned together; the last owner or loan frees them.
+struct List(Vec<machine::RingMemory>);
+
+impl Drop for List {
+    fn drop(&mut self) {
+        // No loan is out: each holds a reference.
+        self.0.iter_mut().for_each(|page| page.set_shared(false));
+    }
+}
+
+/// Zeroed pages of [`PAGE`] bytes, anywhere in memory, or a part of such.
+#[derive(Clone)]
+pub struct SharedPages {
+    list: Arc<List>,
+    first: usize,
+    count: usize,
+}
+
+impl DmaDomain {
+    /// Pages to be shared, each below the limit.
+    pub fn shared_pages(&self, count: usize) -> Result<SharedPages, DmaError> {
+        if count == 0 || count > LARGEST / PAGE {
+            return Err(DmaError::BadSize);
+        }
+        let mut pages = Vec::new();
+        pages.try_reserve_exact(count).map_err(|_| DmaError::OutOfMemory)?;
+        for _ in 0..count {
+            pages.push(self.space.allocate_ring(PAGE_WORDS, self.limit)?);
+        }
+        pages.iter_mut().for_each(|page| page.set_shared(true));
+        Ok(SharedPages { list: Arc::new(List(pages)), first: 0, count })
+    }
+}
+
+impl SharedPages {
+    /// How many pages.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Its length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.count * PAGE
+    }
+
+    /// Some of the pages. `None`: not that many, or none.
+    pub fn part(&self, pages: Range<usize>) -> Option<Self> {
+        if pages.start >= pages.end || pages.end > self.count {
+            return None;
+        }
+        Some(Self {
+            list: self.list.clone(),
+            first: self.first + pages.start,
+            count: pages.end - pages.start,
+        })
+    }
+
+    /// Where a device, or a page table, finds page `index`.
+    pub fn page(&self, index: usize) -> Option<DeviceAddress> {
+        Some(self.memory(index)?.address())
+    }
+
+    /// The word at `index`, as an acquire; 0 beyond the end.
+    pub fn load(&self, index: usize) -> u64 {
+        self.word(index).map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
+    }
+
+    /// Writes a word, as a release; nowhere beyond the end.
+    pub fn store(&self, index: usize, value: u64) {
+        if let Some(word) = self.word(index) {
+            word.store(value.to_le(), Ordering::Release);
+        }
+    }
+
+    /// Writes a word and says what it was, ordered against everything before and after.
+    pub fn swap(&self, index: usize, value: u64) -> u64 {
+        self.word(index).map_or(0, |word| u64::from_le(word.swap(value.to_le(), Ordering::SeqCst)))
+    }
+
+    fn memory(&self, index: usize) -> Option<&machine::RingMemory> {
+        if index < self.count { self.list.0.get(self.first + index) } else { None }
+    }
+
+    fn word(&self, index: usize) -> Option<&core::sync::atomic::AtomicU64> {
+        self.memory(index / PAGE_WORDS)?.words().get(index % PAGE_WORDS)
+    }
+
+    /// Lends them to a device; the others may go on using them.
+    pub fn lend(self, _direction: Direction) -> SharedLoan {
+        core::sync::atomic::fence(Ordering::Release);
+        let leak = Leak { bytes: self.bytes() };
+        SharedLoan { pages: core::mem::ManuallyDrop::new(self), leak }
+    }
+}
+
+impl fmt::Debug for SharedPages {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SharedPages({})", self.count)
+    }
+}
+
+/// Shared pages a device may be using. Dropping it leaks them.
+#[must_use = "a loan that is dropped is leaked: reclaim it when the device is done"]
+pub struct SharedLoan {
+    pages: core::mem::ManuallyDrop<SharedPages>,
+    leak: Leak,
+}
+
+impl SharedLoan {
+    /// Takes them back, on the terms of [`DmaLoan::reclaim`].
+    pub fn reclaim(self) -> SharedPages {
+        let Self { pages, leak } = self;
+        core::mem::forget(leak);
+        core::sync::atomic::fence(Ordering::Acquire);
+        core::mem::ManuallyDrop::into_inner(pages)
+    }
+}
+
+/// What an operation of a device carries: a buffer of one's own, or shared pages.
+#[derive(Debug)]
+pub enum Memory {
+    /// A buffer.
+    Buf(DmaBuf),
+    /// Shared pages.
+    Shared(SharedPages),
+}
+
+impl Memory {
+    /// Its length in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Buf(buf) => buf.len(),
+            Self::Shared(pages) => pages.bytes(),
+        }
+    }
+
+    /// Gives it to a device.
+    pub fn lend(self, direction: Direction) -> Loan {
+        match self {
+            Self::Buf(buf) => Loan::Buf(buf.lend(direction)),
+            Self::Shared(pages) => Loan::Shared(pages.lend(direction)),
+        }
+    }
+
+    /// The buffer, if it is one.
+    pub fn into_buf(self) -> Option<DmaBuf> {
+        match self {
+            Self::Buf(buf) => Some(buf),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
+impl From<DmaBuf> for Memory {
+    fn from(buf: DmaBuf) -> Self {
+        Self::Buf(buf)
+    }
+}
+
+impl From<SharedPages> for Memory {
+    fn from(pages: SharedPages) -> Self {
+        Self::Shared(pages)
+    }
+}
+
+/// Memory of either kind that a device may be using. Dropping it leaks it.
+#[must_use = "a loan that is dropped is leaked: reclaim it when the device is done"]
+pub enum Loan {
+    /// A buffer.
+    Buf(DmaLoan),
+    /// Shared pages.
+    Shared(SharedLoan),
+}
+
+impl Loan {
+    /// Its length in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Buf(loan) => loan.bytes(),
+            Self::Shared(loan) => loan.pages.bytes(),
+        }
+    }
+
+    /// Where the device finds its page `index`: each piece of [`PAGE`] bytes lies in one page.
+    /// Beyond the end: the last one.
+    pub fn page(&self, index: usize) -> DeviceAddress {
+        match self {
+            Self::Buf(loan) => loan.page(index),
+            Self::Shared(loan) => {
+                let index = index.min(loan.pages.count - 1);
+                loan.pages.page(index).unwrap_or(DeviceAddress(0))
+            }
+        }
+    }
+
+    /// Takes it back, on the terms of [`DmaLoan::reclaim`].
+    pub fn reclaim(self) -> Memory {
+        match self {
+            Self::Buf(loan) => Memory::Buf(loan.reclaim()),
+            Self::Shared(loan) => Memory::Shared(loan.reclaim()),
+        }
+    }
+}
