@@ -13,5 +13,6 @@ pub mod gpt;
 pub mod image;
 pub mod line_editor;
 pub mod nvme;
+pub mod pattern;
 pub mod pci;
 pub mod results;

@@ -1,0 +1,139 @@
+//! Disks and partitions as the rest of the kernel holds them: one concrete handle, whatever drives
+//! the disk.
+//!
+//! ```text
+//!   BlockHandle ─── range, access ───> Device ─┬─> nvme::Namespace
+//!   (cheap to clone, any core)                 └─> …
+//! ```
+//!
+//! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so.
+//! It stays valid when the device goes away: every operation then gives [`StorageError::Gone`].
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use executor::Platform;
+use hal::dma::Memory;
+
+use crate::nvme;
+use crate::storage::{
+    Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
+};
+
+/// A whole device of any kind.
+pub enum Device<P> {
+    /// A namespace of an NVMe controller.
+    Nvme(nvme::Namespace<P>),
+}
+
+/// Gives what each kind of device says to the same question.
+macro_rules! ask {
+    ($device:expr, $inner:ident => $answer:expr) => {
+        match $device {
+            Device::Nvme($inner) => $answer,
+        }
+    };
+}
+
+/// Some or all blocks of a device.
+pub struct BlockHandle<P> {
+    device: Arc<Device<P>>,
+    name: Arc<str>,
+    first: Lba,
+    info: StorageInfo,
+}
+
+impl<P> Clone for BlockHandle<P> {
+    fn clone(&self) -> Self {
+        let Self { device, name, first, info } = self;
+        Self { device: device.clone(), name: name.clone(), first: *first, info: info.clone() }
+    }
+}
+
+impl<P> fmt::Debug for BlockHandle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} blocks of {}", self.name, self.info.blocks, self.info.block_size)
+    }
+}
+
+impl<P: Platform> BlockHandle<P> {
+    /// All of `device`.
+    pub fn new(name: String, device: Device<P>) -> Self {
+        let info = ask!(&device, device => device.info().clone());
+        Self { device: Arc::new(device), name: name.into(), first: Lba(0), info }
+    }
+
+    /// `blocks` blocks of it, from `first` on. `None`: it does not have them.
+    pub fn part(&self, name: String, first: Lba, blocks: u64) -> Option<Self> {
+        let end = first.checked_add(blocks)?;
+        if blocks == 0 || end.0 > self.info.blocks {
+            return None;
+        }
+        let mut part = self.clone();
+        part.name = name.into();
+        part.first = self.first.checked_add(first.0)?;
+        part.info.blocks = blocks;
+        Some(part)
+    }
+
+    /// The same blocks, never to be written through this handle.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        let mut handle = self.clone();
+        handle.info.writable = Writable::No;
+        handle
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the blocks are of.
+    pub fn device(&self) -> &Device<P> {
+        &self.device
+    }
+
+    /// Where on the device they begin.
+    pub fn first(&self) -> Lba {
+        self.first
+    }
+
+    /// Where on the device `lba` is.
+    fn locate(&self, lba: Lba) -> Result<Lba, StorageError> {
+        self.first.checked_add(lba.0).ok_or(StorageError::OutOfRange)
+    }
+}
+
+impl<P: Platform> StorageDevice for BlockHandle<P> {
+    fn info(&self) -> &StorageInfo {
+        &self.info
+    }
+
+    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
+        if what == Transfer::Write && self.info.writable == Writable::No {
+            return Completion::refused(StorageError::ReadOnly, memory);
+        }
+        let checked = self.info.blocks_of(lba, memory.bytes()).and_then(|_| self.locate(lba));
+        match checked {
+            Ok(lba) => ask!(&*self.device, device => device.transfer(what, lba, memory).await),
+            Err(error) => Completion::refused(error, memory),
+        }
+    }
+
+    async fn flush(&self) -> Result<(), StorageError> {
+        ask!(&*self.device, device => device.flush().await)
+    }
+
+    async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
+        if self.info.writable == Writable::No {
+            return Err(StorageError::ReadOnly);
+        }
+        if lba.checked_add(blocks).is_none_or(|end| end.0 > self.info.blocks) {
+            return Err(StorageError::OutOfRange);
+        }
+        let lba = self.locate(lba)?;
+        ask!(&*self.device, device => device.erase(what, lba, blocks).await)
+    }
+}
