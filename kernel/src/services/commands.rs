@@ -4,6 +4,7 @@ use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
 use super::program::Program;
 use super::{console, listings};
+use crate::devices;
 use crate::logs::recent;
 use crate::platform;
 use crate::process::image;
@@ -75,9 +76,10 @@ pub async fn run(shell: &Shell, line: &str) {
         ("uptime", []) => console::say(listings::uptime()),
         ("reboot", []) => {
             console::say("reboot");
+            devices::stop().await;
             power::reboot();
         }
-        ("poweroff", []) => leave(shell.exit, Outcome::Success),
+        ("poweroff", []) => leave(shell.exit, Outcome::Success).await,
         ("panic", []) => panic!("asked for at the shell"),
         (known, _) if HELP.iter().any(|(usage, _)| names(usage).any(|name| name == known)) => {
             let usage = HELP.iter().find(|(usage, _)| names(usage).any(|name| name == known));
