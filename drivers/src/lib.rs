@@ -23,6 +23,8 @@ pub mod block;
 #[cfg(not(loom))]
 pub mod completion;
 #[cfg(not(loom))]
+pub mod edu;
+#[cfg(not(loom))]
 pub mod input;
 #[cfg(not(loom))]
 pub mod net;
