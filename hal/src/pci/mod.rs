@@ -7,11 +7,18 @@
 //! takes it; base addresses stay where firmware put them.
 //!
 //! Configuration space is a [`DeviceRegion`] like any other, so all this runs on the simulated
-//! machine. Not here yet: the legacy ports (machines without ECAM), MSI and MSI-X, hot-plug.
+//! machine. Not here yet: the legacy ports (machines without ECAM), hot-plug.
 //!
 //! Source: PCI Express Base Specification 5.0, 7.2.2; PCI Firmware Specification 3.3, 4.1.
 
+#[cfg(test)]
+mod endpoint;
 mod function;
+#[cfg(test)]
+mod interrupt_tests;
+mod interrupts;
+mod msi;
+mod msix;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +30,7 @@ use protocols::pci::{Address, Header, HeaderKind};
 
 use crate::mmio::{DeviceRegion, MmioError};
 pub use function::{Function, PciError};
+pub use interrupts::{InterruptKind, Interrupts};
 
 /// Configuration space of one function, and of one bus.
 const FUNCTION_BYTES: usize = 4096;

@@ -166,11 +166,12 @@ fn what_cannot_be_used_is_refused() {
     let (_machine, device, map) = machine(|ecam| {
         ecam.nvme(0, 3)[0x14] = 0;
         ecam.bridge(0, 4, 0);
+        ecam.nvme(0, 5);
     });
     let functions = scan(&[WINDOW], &map);
     assert!(matches!(functions[0].map_bar(0, 64), Err(PciError::Unassigned(0))));
     assert_eq!(functions[1].bar(0), Err(PciError::NoBar(0)));
     device.unplug();
-    assert_eq!(functions[0].bar(0), Err(PciError::Deaf));
+    assert_eq!(functions[2].bar(0), Err(PciError::Deaf));
     assert_eq!(functions[0].enable_bus_master(), Ok(()), "all ones hold every bit");
 }

@@ -1,14 +1,14 @@
 //! The host backend of the seam (see `machine.rs`): the same names as on metal.
 
 use std::boxed::Box;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 
 use super::violation::Violation;
 use super::world::{Device, TICKS_PER_SECOND, World, lock};
 use crate::clock::Ticks;
 use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaError};
-use crate::interrupt::InterruptLatch;
+use crate::interrupt::{InterruptError, InterruptLatch, Message};
 use crate::mmio::{RegisterValue, Width};
 
 pub(crate) type LatchRef = Arc<InterruptLatch>;
@@ -20,7 +20,54 @@ pub(crate) struct Window {
     pub(super) device: Arc<Device>,
 }
 
+/// A device's registers, kept by others.
+#[derive(Clone)]
+pub(crate) struct WeakWindow {
+    world: Weak<World>,
+    device: Weak<Device>,
+}
+
+impl WeakWindow {
+    pub(crate) fn upgrade(&self) -> Option<Window> {
+        Some(Window { world: self.world.upgrade()?, device: self.device.upgrade()? })
+    }
+}
+
+/// A vector on a core; its drop frees it.
+pub(crate) struct MessageVector {
+    world: Arc<World>,
+    message: Message,
+    latch: LatchRef,
+}
+
+impl MessageVector {
+    /// A vector of the machine that `window`'s device is in.
+    pub(crate) fn allocate(window: &Window, core: u16) -> Result<Self, InterruptError> {
+        let (message, latch) = lock(&window.world.vectors).allocate(core)?;
+        Ok(Self { world: window.world.clone(), message, latch })
+    }
+
+    pub(crate) fn message(&self) -> Result<Message, InterruptError> {
+        Ok(self.message)
+    }
+
+    pub(crate) fn latch(&self) -> LatchRef {
+        self.latch.clone()
+    }
+}
+
+impl Drop for MessageVector {
+    fn drop(&mut self) {
+        lock(&self.world.vectors).free(self.message);
+    }
+}
+
 impl Window {
+    pub(crate) fn downgrade(&self) -> WeakWindow {
+        let (world, device) = (Arc::downgrade(&self.world), Arc::downgrade(&self.device));
+        WeakWindow { world, device }
+    }
+
     pub(crate) fn read<T: RegisterValue>(&self, offset: usize) -> T {
         T::from_low_bits(self.device.register_read(&self.world, offset, T::WIDTH))
     }

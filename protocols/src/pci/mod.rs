@@ -7,10 +7,12 @@
 
 mod bar;
 mod capability;
+pub mod msi;
+pub mod msix;
 
 use core::fmt;
 
-pub use self::bar::{BAR_COUNT, Bar, BarKind, bar, bar_offset};
+pub use self::bar::{BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, bar, bar_base, bar_offset};
 pub use self::capability::{Capabilities, Capability, capabilities, id};
 
 /// Where a function is.
