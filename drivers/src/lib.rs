@@ -19,7 +19,11 @@ extern crate std;
 pub mod slots;
 
 #[cfg(not(loom))]
+pub mod cache;
+#[cfg(not(loom))]
 pub mod completion;
+#[cfg(not(loom))]
+pub mod fat;
 #[cfg(not(loom))]
 pub mod input;
 #[cfg(not(loom))]
