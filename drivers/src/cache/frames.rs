@@ -77,8 +77,8 @@ impl Frames {
             let frame = &mut self.frames[place];
             frame.bytes.copy_from_slice(bytes);
             frame.state = State::Clean;
-            // Read ahead, perhaps for nobody: it must be used to stay.
-            frame.is_used = false;
+            // Or what was read ahead would be the first to go.
+            frame.is_used = true;
         }
     }
 
