@@ -38,6 +38,9 @@ const OWN_MEMORY: u64 = 0x4_0000;
 /// How long that is.
 pub const OWN_BYTES: usize = 4096;
 
+/// How many bytes of registers it has.
+pub const REGISTER_BYTES: usize = 1 << 20;
+
 /// Why the device did not do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
 pub enum EduError {

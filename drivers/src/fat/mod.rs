@@ -34,7 +34,7 @@ use core::ops::{Deref, DerefMut};
 use executor::sync::{Permit, Semaphore};
 use hadris_fat::async_::FatFs;
 use hadris_fat::{CacheOptions, FatKind};
-use hadris_fs::{MountOptions, NoClock};
+use hadris_fs::MountOptions;
 use hal::dma::DmaDomain;
 
 use self::device::Cached;
@@ -44,7 +44,7 @@ use crate::storage::StorageDevice;
 
 pub use self::entry::{DirEntry, EntryKind, Metadata, Modified};
 pub use self::error::FatError;
-pub use hadris_fs::{Clock, DateTime};
+pub use hadris_fs::{Clock, DateTime, NoClock};
 
 /// How a volume is mounted.
 #[derive(Clone, Copy)]
@@ -173,12 +173,7 @@ impl<D: StorageDevice + 'static> Volume<D> {
     ///
     /// # Errors
     /// There is no such file, or as [`list`](Self::list).
-    pub async fn read(
-        &self,
-        path: &str,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<usize, FatError> {
+    pub async fn read(&self, path: &str, offset: u64, into: &mut [u8]) -> Result<usize, FatError> {
         self.turn().await?.read(path, offset, into).await
     }
 

@@ -33,6 +33,7 @@ mod memory;
 mod paging;
 mod processes;
 mod records;
+mod storage;
 mod tasks;
 mod timers;
 
@@ -83,6 +84,7 @@ const ROOMS: &[&[Check]] = &[
     paging::CHECKS,
     interrupts::CHECKS,
     records::CHECKS,
+    storage::CHECKS,
     processes::CHECKS,
     capabilities::CHECKS,
     chaos::CHECKS,

@@ -1,6 +1,7 @@
 //! The shell's commands: what each is called, what it does.
 
 mod disks;
+mod files;
 
 use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
@@ -52,7 +53,12 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("erase zero|discard DISK LBA BLOCKS", "give up what blocks hold"),
     ("flush DISK", "bring all that was written to rest"),
-    ("hexdump DISK LBA [BLOCKS]", "show blocks"),
+    ("hexdump DISK LBA [BLOCKS]", "show blocks; `hexdump VOLUME:/PATH` a file"),
+    ("ls [VOLUME[:/PATH]]", "FAT volumes, or what is in a directory of one"),
+    ("cat VOLUME:/PATH", "the lines of a file"),
+    ("cp FROM TO", "copy a file, VOLUME:/PATH each"),
+    ("rm VOLUME:/PATH", "remove a file or an empty directory"),
+    ("mkdir VOLUME:/PATH", "make a directory"),
     ("uptime", "how long since the kernel's entry"),
     ("reboot, poweroff", "leave"),
     ("panic", "stop the kernel with an epitaph"),
@@ -97,6 +103,13 @@ pub async fn run(shell: &Shell, line: &str) {
             told("erase", disks::erase(what, disk, [lba, blocks]).await);
         }
         ("flush", [disk]) => told("flush", disks::flush(disk).await),
+        ("ls", []) => told("ls", files::volumes().await),
+        ("ls", [place]) => told("ls", files::list(place).await),
+        ("cat", [file]) => told("cat", files::cat(file).await),
+        ("cp", [from, to]) => told("cp", files::copy(from, to).await),
+        ("rm", [file]) => told("rm", files::remove(file).await),
+        ("mkdir", [place]) => told("mkdir", files::make_directory(place).await),
+        ("hexdump", [file]) => told("hexdump", files::hexdump(file).await),
         ("hexdump", [disk, lba]) => told("hexdump", disks::hexdump(disk, lba, None).await),
         ("hexdump", [disk, lba, blocks]) => {
             told("hexdump", disks::hexdump(disk, lba, Some(blocks)).await);
