@@ -135,3 +135,17 @@ fn interrupts_for_nothing_do_no_harm() {
         assert_eq!(rig.echo(edu, b"four").await.as_deref(), Ok(&b"four"[..]));
     });
 }
+
+/// What the tutorial shows is this driver's own code.
+#[test]
+fn the_tutorial_quotes_the_driver() {
+    let (source, text) =
+        (include_str!("mod.rs"), include_str!("../../../docs/writing-a-driver.md"));
+    let mut pieces = 0;
+    for piece in text.split("```rust\n").skip(1) {
+        let code = piece.split("```").next().expect("a split has a first part");
+        assert!(source.contains(code), "not in drivers/src/edu/mod.rs:\n{code}");
+        pieces += 1;
+    }
+    assert!(pieces > 4);
+}
