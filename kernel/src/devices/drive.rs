@@ -56,8 +56,19 @@ struct Driven {
 }
 
 static DRIVEN: spin::Mutex<Vec<Driven>> = spin::Mutex::new(Vec::new());
+static FOUND: spin::Mutex<Vec<Function>> = spin::Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(1);
 static WITHOUT: spin::Mutex<Vec<&'static str>> = spin::Mutex::new(Vec::new());
+
+/// Every function that was found, and the name of its driver while that runs.
+pub fn functions() -> Vec<(Function, Option<Arc<str>>)> {
+    let driven = DRIVEN.lock().clone();
+    let driver = |found: &Function| {
+        let it = driven.iter().find(|driven| driven.address == found.address());
+        it.map(|driven| driven.name.clone())
+    };
+    FOUND.lock().iter().map(|found| (found.clone(), driver(found))).collect()
+}
 
 /// Looks for functions and starts their drivers. What a driver has to complain of is in the log.
 pub fn start() {
@@ -67,9 +78,8 @@ pub fn start() {
     }
     let functions = pci::scan(windows, &pci::machine_map());
     log::debug!("pci: {} functions: {functions:?}", functions.len());
-    for function in functions {
-        begin(function);
-    }
+    FOUND.lock().clone_from(&functions);
+    functions.into_iter().for_each(begin);
 }
 
 /// Starts the driver of `function`, if there is one.

@@ -22,7 +22,7 @@ use drivers::completion::CompletionMode;
 
 pub use access::allow;
 pub use disks::{Listed, OpenError, disks, listed, open, partition_of};
-pub use drive::{edu, settled, start, stop, without_driver};
+pub use drive::{edu, functions, settled, start, stop, without_driver};
 
 /// A disk or partition as everybody in the kernel holds it.
 pub type Block = drivers::block::BlockHandle<Pollux>;

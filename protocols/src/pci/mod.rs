@@ -7,6 +7,7 @@
 
 mod bar;
 mod capability;
+mod class;
 pub mod msi;
 pub mod msix;
 
@@ -14,6 +15,7 @@ use core::fmt;
 
 pub use self::bar::{BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, bar, bar_base, bar_offset};
 pub use self::capability::{Capabilities, Capability, capabilities, id};
+pub use self::class::class_name;
 
 /// Where a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

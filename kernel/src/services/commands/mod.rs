@@ -44,6 +44,7 @@ const HELP: &[(&str, &str)] = &[
     ("programs", "ring-3 programs that can be run"),
     ("run NAME [ARG…]", "run one; Ctrl-C kills it"),
     ("bench [quick] [PREFIX]", "measure, and show the table"),
+    ("pci", "functions on the bus, and their drivers"),
     ("disks", "disks and partitions"),
     ("disk NAME writable|read-only", "who may write: the shell and programs, or nobody"),
     ("irq [NAME|all poll|msix|adaptive]", "how completions are noticed"),
@@ -92,6 +93,7 @@ pub async fn run(shell: &Shell, line: &str) {
         ("bench", ["quick", prefix]) => run_bench(Samples::Quick, prefix).await,
         ("bench", []) => run_bench(Samples::Full, "").await,
         ("bench", [prefix]) => run_bench(Samples::Full, prefix).await,
+        ("pci", []) => functions(),
         ("disks", []) => disks::list().await,
         ("disk", [name, access]) => told("disk", disks::allow(name, access)),
         ("irq", []) => disks::modes(),
@@ -178,6 +180,25 @@ fn set_level(name: &str) {
             console::say(format_args!("no level `{name}`: off, error, warn, info, debug, trace"));
         }
     }
+}
+
+fn functions() {
+    let mut grid = Grid::new(&["<function", "<id", "<what it is", "<driver"]);
+    for (function, driver) in devices::functions() {
+        let header = function.header();
+        let (class, subclass, interface) = (header.class, header.subclass, header.interface);
+        let kind = match protocols::pci::class_name(class, subclass, interface) {
+            Some(name) => String::from(name),
+            None => format!("class {class:02x}{subclass:02x}{interface:02x}"),
+        };
+        grid.row(Vec::from([
+            format!("{}", function.address()),
+            format!("{:04x}:{:04x}", header.vendor, header.device),
+            kind,
+            driver.map_or(String::new(), |name| String::from(&*name)),
+        ]));
+    }
+    console::say_all(grid.lines());
 }
 
 fn programs() {
