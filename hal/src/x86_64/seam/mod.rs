@@ -10,7 +10,7 @@ pub use clock::set_ticks_per_second;
 pub(crate) use dma::{DmaMemory, DmaSpace, LentMemory, RingMemory};
 pub(crate) use message::MessageVector;
 pub use mmio::Mapping;
-pub(crate) use mmio::{WeakWindow, Window};
+pub(crate) use mmio::{WeakWindow, Window, configuration_ports};
 
 /// Latches lie in a table, one for each vector, and live forever.
 pub(crate) type LatchRef = &'static crate::interrupt::InterruptLatch;
