@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
-use protocols::pci::{command, id, msi, msix};
+use protocols::pci::express::{FUNCTION_LEVEL_RESET, place};
+use protocols::pci::{command, id, msi, msix, power};
 
 use super::*;
 use crate::interrupt::Message;
@@ -19,12 +20,18 @@ pub(super) const BAR_BYTES: usize = 0x4000;
 pub(super) const TABLE: usize = 0x2000;
 pub(super) const MSIX: usize = 0x40;
 pub(super) const MSI: usize = 0x60;
+pub(super) const EXPRESS: usize = 0x80;
+pub(super) const POWER: usize = 0xc0;
 
 pub(super) struct Endpoint {
     pub config: Vec<u8>,
     pub bar: Vec<u8>,
     pub pending: Vec<bool>,
     pub writes: usize,
+    /// How many times it does not answer after a reset.
+    pub silent: usize,
+    /// How many times it says that requests are pending.
+    pub busy: usize,
 }
 
 impl Endpoint {
@@ -34,7 +41,8 @@ impl Endpoint {
         config[..4].copy_from_slice(&[0x36, 0x1b, 0x10, 0]);
         config[8..12].copy_from_slice(&[2, 2, 8, 1]);
         config[0x10..0x18].copy_from_slice(&(BAR | 4).to_le_bytes());
-        Self { config, bar: std::vec![0; BAR_BYTES], pending: std::vec![false; 64], writes: 0 }
+        let (bar, pending) = (std::vec![0; BAR_BYTES], std::vec![false; 64]);
+        Self { config, bar, pending, writes: 0, silent: 0, busy: 0 }
     }
 
     fn link(&mut self, at: usize, id: u8) {
@@ -56,6 +64,37 @@ impl Endpoint {
         self.link(MSI, id::MSI);
         self.config[MSI + 2..MSI + 4].copy_from_slice(&control.to_le_bytes());
         self
+    }
+
+    /// With a PCI Express capability, version 2, that offers function-level reset.
+    pub fn with_express(mut self) -> Self {
+        self.link(EXPRESS, id::EXPRESS);
+        self.config[EXPRESS + 2] = 2;
+        self.config[EXPRESS + 7] = 0x10;
+        self
+    }
+
+    /// With power management, asleep.
+    pub fn asleep(mut self, control: u16) -> Self {
+        self.link(POWER, id::POWER);
+        self.set16(POWER + usize::from(power::CONTROL), control | power::STATE);
+        self
+    }
+
+    fn set16(&mut self, at: usize, value: u16) {
+        self.config[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    }
+
+    /// Forgets what it was told.
+    fn reset(&mut self) {
+        self.set16(4, 0);
+        self.config[0x10..0x18].copy_from_slice(&4u64.to_le_bytes());
+        self.config[0x3c] = 0;
+        self.set16(EXPRESS + usize::from(place::DEVICE_CONTROL), 0);
+        self.set16(MSIX + 2, self.msix_control() & 0x7ff);
+        self.set16(MSI + 2, self.config16(MSI + 2) & !msi::control::ENABLE);
+        self.bar.fill(0);
+        (0..64).for_each(|index| self.bar[TABLE + index * 16 + msix::entry::CONTROL] = 1);
     }
 
     /// The same as a bridge.
@@ -130,6 +169,14 @@ impl Endpoint {
 
 impl DeviceModel for Endpoint {
     fn read(&mut self, _bus: &mut Bus<'_>, offset: usize, width: Width) -> u64 {
+        if offset == 0 && self.silent != 0 {
+            self.silent -= 1;
+            return width.all_ones();
+        }
+        if offset == EXPRESS + usize::from(place::DEVICE_STATUS) && self.busy != 0 {
+            self.busy -= 1;
+            return u64::from(protocols::pci::express::TRANSACTIONS_PENDING);
+        }
         let bytes = match offset {
             0..FUNCTION_BYTES => &self.config[offset..],
             BUS_BYTES.. => &self.bar[offset - BUS_BYTES..],
@@ -153,6 +200,14 @@ impl DeviceModel for Endpoint {
             _ => return,
         };
         bytes[..width.bytes()].copy_from_slice(&value.to_le_bytes()[..width.bytes()]);
+        let control = EXPRESS + usize::from(place::DEVICE_CONTROL);
+        if offset == control && value as u16 & FUNCTION_LEVEL_RESET != 0 {
+            self.reset();
+        }
+        let slept = POWER + usize::from(power::CONTROL);
+        if offset == slept && self.config16(slept) & power::NO_SOFT_RESET == 0 {
+            self.reset();
+        }
         self.settle(bus);
     }
 }

@@ -7,12 +7,14 @@ use spin::Mutex;
 
 use protocols::pci::msix::MsixCapability;
 use protocols::pci::{
-    Address, BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, Capability, Config, Header, HeaderKind,
-    bar, bar_base, bar_offset, capabilities, command, id, offset,
+    Address, BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, Capability, ExtendedCapability, Header,
+    HeaderKind, bar, bar_base, bar_offset, capabilities, command, extended_capabilities, id,
+    offset,
 };
 
-use super::Map;
+use super::config::ConfigSpace;
 use super::interrupts::SignallingSlot;
+use super::segment::Segment;
 use crate::mmio::{DeviceRegion, MmioError, Register, WeakRegion};
 
 /// Why a function's registers cannot be had. Refuse the device.
@@ -35,16 +37,7 @@ pub enum PciError {
     Map(#[from] MmioError),
 }
 
-/// A configuration space, read a double word at a time.
-pub(super) struct Space<'a>(pub &'a DeviceRegion);
-
-impl Config for Space<'_> {
-    fn read(&self, offset: u16) -> u32 {
-        self.0.read(Register::<u32>::at(usize::from(offset)))
-    }
-}
-
-const COMMAND: Register<u16> = Register::at(offset::COMMAND as usize);
+pub(super) const COMMAND: Register<u16> = Register::at(offset::COMMAND as usize);
 
 /// Ranges up to this length are mapped whole, so that whoever comes second finds what it needs.
 const MAPPED_WHOLE: u64 = 16 << 20;
@@ -65,8 +58,8 @@ pub(super) struct Shared {
 pub struct Function {
     address: Address,
     header: Header,
-    config: DeviceRegion,
-    map: Arc<Map>,
+    config: ConfigSpace,
+    segment: Arc<Segment>,
     shared: Arc<Shared>,
 }
 
@@ -80,13 +73,13 @@ impl Function {
     pub(super) fn new(
         address: Address,
         header: Header,
-        config: DeviceRegion,
-        map: Arc<Map>,
+        config: ConfigSpace,
+        segment: Arc<Segment>,
     ) -> Self {
-        Self { address, header, config, map, shared: Arc::default() }
+        Self { address, header, config, segment, shared: Arc::default() }
     }
 
-    pub(super) fn config(&self) -> &DeviceRegion {
+    pub(super) fn config(&self) -> &ConfigSpace {
         &self.config
     }
 
@@ -106,7 +99,12 @@ impl Function {
 
     /// Its first capability with this id (see [`protocols::pci::id`]).
     pub fn capability(&self, id: u8) -> Option<Capability> {
-        capabilities(&Space(&self.config), &self.header).find(|found| found.id == id)
+        capabilities(&self.config, &self.header).find(|found| found.id == id)
+    }
+
+    /// Where in its configuration space the first extended capability with this id is.
+    pub fn extended_capability(&self, id: u16) -> Option<ExtendedCapability> {
+        extended_capabilities(&self.config).find(|found| found.id == id)
     }
 
     /// Its base address register `index`. The first time it is asked for, the function answers
@@ -187,7 +185,8 @@ impl Function {
             None => {
                 let all = length.map_or(0, |length| length.min(MAPPED_WHOLE));
                 let table = self.table_end(index).min(length.unwrap_or(u64::MAX));
-                let region = (self.map)(address, bytes.max(all as usize).max(table as usize))?;
+                let region =
+                    self.segment.map()(address, bytes.max(all as usize).max(table as usize))?;
                 mapped[usize::from(index)] = Some(region.downgrade());
                 region
             }
@@ -201,7 +200,7 @@ impl Function {
     /// Where the MSI-X table ends in that register's range; 0: it is not there.
     fn table_end(&self, index: u8) -> u64 {
         let found = self.capability(id::MSIX);
-        let found = found.and_then(|found| MsixCapability::read(&Space(&self.config), found));
+        let found = found.and_then(|found| MsixCapability::read(&self.config, found));
         found.filter(|found| found.table.bar == index).map_or(0, |found| found.table_end())
     }
 

@@ -8,19 +8,19 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use protocols::pci::Capability;
 use protocols::pci::msi::{ADDRESS, CONTROL, Masking, MsiCapability, control};
 
-use super::function::Space;
+use super::config::ConfigSpace;
 use super::interrupts::{Refusal, Signalling};
 use super::{Function, PciError};
 use crate::interrupt::{Interrupt, InterruptControl, Message};
 use crate::machine::{LatchRef, MessageVector};
-use crate::mmio::{DeviceRegion, Register};
+use crate::mmio::Register;
 
 /// The mask bit of the one message.
 const MASKED: u32 = 1;
 
 /// The message, turned on as long as somebody has it.
 struct Msi {
-    config: DeviceRegion,
+    config: ConfigSpace,
     found: MsiCapability,
     message: Message,
     masked: AtomicU32,
@@ -32,7 +32,7 @@ pub(super) fn set_up(
     cores: &[u16],
 ) -> Result<Vec<Interrupt>, Refusal> {
     let config = function.config().clone();
-    let found = MsiCapability::read(&Space(&config), capability);
+    let found = MsiCapability::read(&config, capability);
     let vectors = function.vectors(&cores[..cores.len().min(1)])?;
     let vector = vectors.into_iter().next().ok_or(Refusal::Nonsense)?;
     let msi = Msi { config, found, message: vector.message()?, masked: AtomicU32::new(MASKED) };

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use protocols::pci::Capability;
 use protocols::pci::msix::{CONTROL, ENTRY_BYTES, MsixCapability, control, entry};
 
-use super::function::Space;
+use super::config::ConfigSpace;
 use super::interrupts::{Refusal, Signalling};
 use super::{Function, PciError};
 use crate::interrupt::{Interrupt, InterruptControl, Message};
@@ -20,7 +20,7 @@ use crate::mmio::{DeviceRegion, Register};
 
 /// The table, turned on as long as anybody has an interrupt of it.
 struct Table {
-    config: DeviceRegion,
+    config: ConfigSpace,
     control: Register<u16>,
     entries: DeviceRegion,
     /// How many entries the function has.
@@ -41,7 +41,7 @@ pub(super) fn set_up(
     cores: &[u16],
 ) -> Result<Vec<Interrupt>, Refusal> {
     let config = function.config().clone();
-    let found = MsixCapability::read(&Space(&config), capability).ok_or(Refusal::Nonsense)?;
+    let found = MsixCapability::read(&config, capability).ok_or(Refusal::Nonsense)?;
     let start = found.table.offset as usize;
     let bytes = usize::from(found.entries) * ENTRY_BYTES as usize;
     let registers = function.map_bar(found.table.bar, start + bytes)?;

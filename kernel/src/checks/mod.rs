@@ -28,6 +28,7 @@ macro_rules! ensure {
 mod capabilities;
 mod chaos;
 mod clocks;
+mod dma;
 mod interrupts;
 mod memory;
 mod paging;
@@ -81,6 +82,7 @@ const ROOMS: &[&[Check]] = &[
     tasks::CHECKS,
     timers::CHECKS,
     memory::CHECKS,
+    dma::CHECKS,
     paging::CHECKS,
     interrupts::CHECKS,
     records::CHECKS,

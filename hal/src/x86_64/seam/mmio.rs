@@ -175,3 +175,10 @@ impl crate::x86_64::serial::Port {
         DeviceRegion::new(Window::Ports { first: self.base() }, 8)
     }
 }
+
+/// The ports of PCI's configuration space: address and data (PCI 3.0, 3.2.2.3.2).
+pub(crate) fn configuration_ports() -> DeviceRegion {
+    // On a PC these ports are the host bridge's or nobody's. What is written through them is up to
+    // `hal::pci`, which changes nothing that leads devices into memory by itself.
+    DeviceRegion::new(Window::Ports { first: 0xcf8 }, 8)
+}
