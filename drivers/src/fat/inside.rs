@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use hadris_fat::async_::FatFs;
 use hadris_fs::{DirCursor, Name, NodeId, RenameMode, SetAttr};
 
-use super::device::Cached;
+use super::device::{Budget, Cached};
 use super::path::{names, split};
 use super::{DirEntry, EntryKind, FatError, Metadata, Missing};
 use crate::storage::StorageDevice;
@@ -23,6 +23,7 @@ const LABEL: usize = 33;
 
 pub(super) struct Inside<D: StorageDevice + 'static> {
     pub(super) fs: FatFs<Cached<D>>,
+    budget: Budget,
     /// What the operation has pinned on its way.
     passing: Vec<NodeId>,
     /// Files used last, the latest at the end, by the names that lead there.
@@ -30,12 +31,13 @@ pub(super) struct Inside<D: StorageDevice + 'static> {
 }
 
 impl<D: StorageDevice + 'static> Inside<D> {
-    pub(super) fn new(fs: FatFs<Cached<D>>) -> Self {
-        Self { fs, passing: Vec::new(), recent: Vec::new() }
+    pub(super) fn new(fs: FatFs<Cached<D>>, budget: Budget) -> Self {
+        Self { fs, budget, passing: Vec::new(), recent: Vec::new() }
     }
 
     /// Lets go of what the last operation pinned.
     pub(super) fn begin(&mut self) {
+        self.budget.renew();
         for node in self.passing.drain(..) {
             self.fs.forget(node, 1);
         }

@@ -143,12 +143,12 @@ impl<D: StorageDevice + 'static> Volume<D> {
         if !(512..=4096).contains(&device.info().block_size) {
             return Err(FatError::Unsupported);
         }
-        let cached = Cached(BlockCache::new(device, dma, options.cache));
+        let (cached, budget) = Cached::new(BlockCache::new(device, dma, options.cache));
         let mount = MountOptions::new().with_clock(options.clock);
         let fs = FatFs::mount(cached, mount).await.map_err(|error| error.into_error())?;
         // Blocks are cached below; where files go on is worth remembering here.
         let caches = CacheOptions::new().with_blocks(0).with_directory_hint(true);
-        let inside = RefCell::new(Inside::new(fs.with_cache(caches)));
+        let inside = RefCell::new(Inside::new(fs.with_cache(caches), budget));
         Ok(Self { turn: Semaphore::new(1), inside })
     }
 

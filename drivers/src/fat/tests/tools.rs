@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use hadris_fat::async_::check as check_volume;
+use hadris_storage::{BlockSize, MemDevice};
+
 use super::*;
 
 /// A file of one's own, removed at the end.
@@ -45,8 +48,15 @@ fn tool(name: &str, arguments: &[&str]) -> Option<(bool, String)> {
     Some((output.status.success(), text))
 }
 
-/// `fsck.vfat` finds nothing wrong with the volume, if there is an `fsck.vfat`.
+/// Neither the filesystem's own check nor, if there is one, `fsck.vfat` finds anything wrong with
+/// the volume.
 pub(crate) fn check(image: &[u8]) {
+    let block = BlockSize::new(512).expect("not zero");
+    let mut wrong = Vec::new();
+    let mut scratch = vec![0; 64 << 10];
+    let look = |finding: &hadris_fs::Finding<'_>| wrong.push(finding.to_string());
+    run(check_volume(&mut MemDevice::new(image, block), &mut scratch, look)).expect("checked");
+    assert!(wrong.is_empty(), "{wrong:?}");
     let scratch = Scratch::new(image);
     let path = scratch.0.to_str().expect("a path");
     if let Some((is_sound, said)) = tool("fsck.vfat", &["-n", path]) {
