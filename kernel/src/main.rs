@@ -8,7 +8,7 @@
 //! | [`gateway`] | the one way in for system calls |
 //! | [`ipc`] | endpoints, notifications, messages between cores |
 //! | [`logs`] | SysLog |
-//! | [`disks`] | storage devices, for as long as somebody needs them |
+//! | [`devices`] | drivers, disks, partitions |
 //! | [`services`] | console, benchmark, shell |
 //! | [`watch`] | cores that watch each other |
 //! | [`checks`] | tests that need a machine |
@@ -23,7 +23,7 @@ mod checks;
 #[cfg(target_os = "none")]
 mod clock;
 #[cfg(target_os = "none")]
-mod disks;
+mod devices;
 #[cfg(target_os = "none")]
 mod gateway;
 #[cfg(target_os = "none")]

@@ -11,7 +11,7 @@
 use crate::panic::{self, die};
 use crate::platform::{self, Pollux};
 use crate::process::{image, reclaim, run};
-use crate::{clock, disks, ipc, services, watch};
+use crate::{clock, devices, ipc, services, watch};
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use executor::{CoreId, Priority};
@@ -148,7 +148,7 @@ fn machine(info: &'static BootInfo) -> Acpi {
         time::clock::set_boot_date(unix, clock::entry_ticks());
     }
     power::init(&acpi, map_table);
-    disks::remember_windows(acpi.pci_windows().map(Into::into));
+    devices::remember_windows(acpi.pci_windows().map(Into::into));
     log::debug!("random numbers: {:?}", random::quality());
     acpi
 }

@@ -190,7 +190,7 @@ const BOOTS: &[Boot] = &[
     Boot {
         name: "bench.saves-results",
         words: "bench=auto bench.quick bench.filter=syscall headless exit=qemu",
-        expect: Expect::StatusAfter(SUCCESS, &["figures written to nvme0, namespace 1"]),
+        expect: Expect::StatusAfter(SUCCESS, &["figures written to nvme0n1p2"]),
         metrics: &["syscall.null"],
         saved: &["syscall.null"],
         limit: 300,

@@ -12,6 +12,7 @@ use protocols::nvme::{
 
 use super::Controller;
 use super::queue::Ended;
+use crate::completion::CompletionMode;
 use crate::storage::{
     Completion, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
@@ -46,6 +47,16 @@ impl<P: Platform> Namespace<P> {
             writable,
         };
         Self { controller, id, info, platform: PhantomData }
+    }
+
+    /// How its completions are noticed.
+    pub fn completion_mode(&self) -> CompletionMode {
+        self.controller.io.control().mode()
+    }
+
+    /// Changes that, for the whole controller.
+    pub fn set_completion_mode(&self, mode: CompletionMode) {
+        self.controller.io.control().set_mode(mode);
     }
 
     /// The controller's name and the namespace's number.

@@ -88,21 +88,32 @@ pub async fn find<'a, D: StorageDevice>(
     dma: &DmaDomain,
     kind: Guid,
 ) -> Result<Partition<'a, D>, PartitionError> {
-    let entries = match table(device, dma, PRIMARY_LBA).await {
-        Err(PartitionError::Table(error)) => {
-            let backup = device.info().blocks.saturating_sub(1);
-            let found = table(device, dma, backup).await;
-            let entries = found.map_err(|_| PartitionError::Table(error))?;
-            log::warn!("gpt: {error}: the backup table is used");
-            entries
-        }
-        other => other?,
-    };
+    let entries = list(device, dma).await?;
     let mut found = entries.iter().filter(|entry| entry.kind == kind);
     match (found.next(), found.next()) {
         (None, _) => Err(PartitionError::Absent),
         (Some(entry), None) => Partition::new(device, entry).ok_or(PartitionError::Absent),
         (Some(_), Some(_)) => Err(PartitionError::Ambiguous),
+    }
+}
+
+/// All partitions of `device`.
+///
+/// # Errors
+/// The disk cannot be read, or has no table that can be used.
+pub async fn list<D: StorageDevice>(
+    device: &D,
+    dma: &DmaDomain,
+) -> Result<Vec<Entry>, PartitionError> {
+    match table(device, dma, PRIMARY_LBA).await {
+        Err(PartitionError::Table(error)) => {
+            let backup = device.info().blocks.saturating_sub(1);
+            let found = table(device, dma, backup).await;
+            let entries = found.map_err(|_| PartitionError::Table(error))?;
+            log::warn!("gpt: {error}: the backup table is used");
+            Ok(entries)
+        }
+        other => other,
     }
 }
 

@@ -169,7 +169,7 @@ fn watch(exit: Exit) {
                 let name = *RUNNING.lock();
                 log::error!("test {name} holds core 0 and never lets go");
                 report::emit(&Event::Test { name, failure: Some("holds its core for ever") });
-                leave::leave(exit, Outcome::Failure);
+                leave::leave_at_once(exit, Outcome::Failure);
             }
         }
     };

@@ -2,6 +2,7 @@
 
 use super::console;
 use super::report;
+use crate::devices;
 use hal::x86_64::{interrupts, power};
 use kernel_text::options::Exit;
 use protocols::events::Event;
@@ -26,8 +27,14 @@ impl Outcome {
     }
 }
 
-/// Says how it went, to whoever listens, and leaves.
-pub fn leave(exit: Exit, outcome: Outcome) -> ! {
+/// Brings the devices to rest, says how it went, to whoever listens, and leaves.
+pub async fn leave(exit: Exit, outcome: Outcome) -> ! {
+    devices::stop().await;
+    leave_at_once(exit, outcome)
+}
+
+/// Says how it went and leaves, when no task can be waited for any more.
+pub fn leave_at_once(exit: Exit, outcome: Outcome) -> ! {
     report::emit(&Event::Done { success: outcome == Outcome::Success });
     match exit {
         Exit::Qemu => power::exit_qemu(if outcome == Outcome::Success { SUCCESS } else { FAILURE }),

@@ -12,10 +12,9 @@ pub mod program;
 pub mod report;
 mod results;
 pub mod shell;
-pub mod wake;
 
 use crate::platform::{self, Pollux};
-use crate::{checks, clock};
+use crate::{checks, clock, devices};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -50,6 +49,8 @@ pub async fn init() {
         tsc_hz: clock::frequency(),
         entry_to_ring3_ticks: bench::entry_to_ring3(),
     });
+    devices::start();
+    devices::settled().await;
     let outcome = match &options.task {
         Task::Shell => Outcome::Success,
         Task::Bench => {
@@ -70,7 +71,7 @@ pub async fn init() {
         Task::Run { name, arguments } => run_program(name, arguments).await,
     };
     if options.then == Then::Leave {
-        leave(options.exit, outcome);
+        leave(options.exit, outcome).await;
     }
     welcome();
     shell::start(options.exit);

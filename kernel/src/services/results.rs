@@ -7,14 +7,12 @@
 use super::bench;
 use super::console;
 use crate::clock;
-use crate::disks::{self, Disks};
-use crate::platform::{self, Pollux};
+use crate::devices::{self, Block};
+use crate::platform;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use drivers::nvme::Namespace;
-use drivers::partition::{self, PartitionError};
-use drivers::storage::{Lba, StorageDevice, StorageError, Writable};
+use drivers::storage::{Lba, StorageDevice, StorageError};
 use hal::dma::{DmaDomain, DmaError};
 use hal::x86_64::cpu::{self, Features, cpuid};
 use kernel_text::options::Ticks;
@@ -29,9 +27,9 @@ const PIECE: usize = 64 << 10;
 /// Why the figures are not on the medium.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 enum SaveError {
-    #[error("there is no NVMe disk{}", Elsewhere(.0))]
+    #[error("there is no disk{}", Elsewhere(.0))]
     NoDisk(Vec<&'static str>),
-    #[error("no NVMe disk has a partition `{PARTITION_NAME}` (`cargo xtask image` makes one){}", Elsewhere(.0))]
+    #[error("no disk has a partition `{PARTITION_NAME}` (`cargo xtask image` makes one){}", Elsewhere(.0))]
     NoPartition(Vec<&'static str>),
     #[error("several disks have a partition `{PARTITION_NAME}`: take out all but one")]
     Several,
@@ -59,10 +57,8 @@ impl core::fmt::Display for Elsewhere<'_> {
 pub async fn save(figures: &[Metric], ticks: Ticks) {
     let text = text(figures, ticks);
     console::say(format_args!("results: looking for the partition `{PARTITION_NAME}`"));
-    let disks = disks::start(Writable::Yes).await;
-    let saved = write(&disks, &text).await;
-    disks.stop().await;
-    match saved {
+    devices::settled().await;
+    match write(&text).await {
         Ok(place) => console::say(format_args!(
             "results: {} figures written to {place}; `cargo xtask results DISK` reads them",
             figures.len()
@@ -109,33 +105,23 @@ fn hypervisor() -> Option<String> {
 }
 
 /// Writes `text` to the one partition for it; says where that is.
-async fn write(disks: &Disks, text: &str) -> Result<String, SaveError> {
-    let namespaces = || disks.controllers.iter().flat_map(|controller| &controller.namespaces);
-    if namespaces().next().is_none() {
-        return Err(SaveError::NoDisk(disks.not_yet.clone()));
+async fn write(text: &str) -> Result<String, SaveError> {
+    if devices::disks().is_empty() {
+        return Err(SaveError::NoDisk(devices::without_driver()));
     }
-    let dma = DmaDomain::machine();
-    let mut found = None;
-    for namespace in namespaces() {
-        let (disk, number) = namespace.name();
-        match partition::find(namespace, &dma, PARTITION_TYPE).await {
-            Ok(_) if found.is_some() => return Err(SaveError::Several),
-            Ok(partition) => found = Some((partition, format!("{disk}, namespace {number}"))),
-            Err(PartitionError::Ambiguous) => return Err(SaveError::Several),
-            Err(error) => log::info!("results: {disk}, namespace {number}: {error}"),
-        }
-    }
-    let (partition, place) = found.ok_or(SaveError::NoPartition(disks.not_yet.clone()))?;
-    write_to(&partition, &dma, text.as_bytes()).await?;
-    Ok(place)
+    let found = devices::partition_of(PARTITION_TYPE);
+    let partition = match found.as_slice() {
+        [] => return Err(SaveError::NoPartition(devices::without_driver())),
+        [partition] => partition,
+        _ => return Err(SaveError::Several),
+    };
+    write_to(partition, text.as_bytes()).await?;
+    Ok(String::from(partition.name()))
 }
 
 /// Header and text to the beginning of `partition`, and to stay there.
-async fn write_to(
-    partition: &partition::Partition<'_, Namespace<Pollux>>,
-    dma: &DmaDomain,
-    text: &[u8],
-) -> Result<(), SaveError> {
+async fn write_to(partition: &Block, text: &[u8]) -> Result<(), SaveError> {
+    let dma = DmaDomain::machine();
     let info = partition.info();
     let block = info.block_size as usize;
     let there = info.blocks * u64::from(info.block_size);

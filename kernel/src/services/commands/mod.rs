@@ -1,15 +1,19 @@
 //! The shell's commands: what each is called, what it does.
 
+mod disks;
+
 use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
 use super::program::Program;
 use super::{console, listings};
+use crate::devices;
 use crate::logs::recent;
 use crate::platform;
 use crate::process::image;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 use executor::CoreId;
 use hal::x86_64::power;
 use kernel_text::grid::Grid;
@@ -39,6 +43,16 @@ const HELP: &[(&str, &str)] = &[
     ("programs", "ring-3 programs that can be run"),
     ("run NAME [ARG…]", "run one; Ctrl-C kills it"),
     ("bench [quick] [PREFIX]", "measure, and show the table"),
+    ("disks", "disks and partitions"),
+    ("disk NAME writable|read-only", "who may write: the shell and programs, or nobody"),
+    ("irq [NAME|all poll|msix|adaptive]", "how completions are noticed"),
+    (
+        "pattern write|check DISK LBA BLOCKS SEED",
+        "write blocks that say where they belong; check them",
+    ),
+    ("erase zero|discard DISK LBA BLOCKS", "give up what blocks hold"),
+    ("flush DISK", "bring all that was written to rest"),
+    ("hexdump DISK LBA [BLOCKS]", "show blocks"),
     ("uptime", "how long since the kernel's entry"),
     ("reboot, poweroff", "leave"),
     ("panic", "stop the kernel with an epitaph"),
@@ -72,18 +86,41 @@ pub async fn run(shell: &Shell, line: &str) {
         ("bench", ["quick", prefix]) => run_bench(Samples::Quick, prefix).await,
         ("bench", []) => run_bench(Samples::Full, "").await,
         ("bench", [prefix]) => run_bench(Samples::Full, prefix).await,
+        ("disks", []) => disks::list().await,
+        ("disk", [name, access]) => told("disk", disks::allow(name, access)),
+        ("irq", []) => disks::modes(),
+        ("irq", [name, mode]) => told("irq", disks::set_mode(name, mode)),
+        ("pattern", [what, disk, lba, blocks, seed]) => {
+            told("pattern", disks::pattern(what, disk, [lba, blocks, seed]).await);
+        }
+        ("erase", [what, disk, lba, blocks]) => {
+            told("erase", disks::erase(what, disk, [lba, blocks]).await);
+        }
+        ("flush", [disk]) => told("flush", disks::flush(disk).await),
+        ("hexdump", [disk, lba]) => told("hexdump", disks::hexdump(disk, lba, None).await),
+        ("hexdump", [disk, lba, blocks]) => {
+            told("hexdump", disks::hexdump(disk, lba, Some(blocks)).await);
+        }
         ("uptime", []) => console::say(listings::uptime()),
         ("reboot", []) => {
             console::say("reboot");
+            devices::stop().await;
             power::reboot();
         }
-        ("poweroff", []) => leave(shell.exit, Outcome::Success),
+        ("poweroff", []) => leave(shell.exit, Outcome::Success).await,
         ("panic", []) => panic!("asked for at the shell"),
         (known, _) if HELP.iter().any(|(usage, _)| names(usage).any(|name| name == known)) => {
             let usage = HELP.iter().find(|(usage, _)| names(usage).any(|name| name == known));
             console::say(format_args!("usage: {}", usage.map_or("", |(usage, _)| usage)));
         }
         (unknown, _) => console::say(format_args!("unknown command `{unknown}`; `help` lists all")),
+    }
+}
+
+/// Says why a command failed, if it did.
+fn told<E: Display>(command: &str, done: Result<(), E>) {
+    if let Err(error) = done {
+        console::say(format_args!("{command}: {error}"));
     }
 }
 

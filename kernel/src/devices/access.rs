@@ -1,0 +1,25 @@
+//! Who may write to which disk: nobody, until it is said.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use drivers::storage::Writable;
+
+/// What was said at the shell, by name.
+static SAID: spin::Mutex<BTreeMap<String, Writable>> = spin::Mutex::new(BTreeMap::new());
+
+/// Says whether the shell and ring 3 may write to the disk or partition `name`, this boot.
+pub fn allow(name: &str, access: Writable) {
+    SAID.lock().insert(String::from(name), access);
+}
+
+/// Whether they may write to `name`, a part of `whole` (or that itself).
+pub fn allowed(name: &str, whole: &str) -> Writable {
+    let said = SAID.lock();
+    if let Some(access) = said.get(name).or_else(|| said.get(whole)) {
+        return *access;
+    }
+    let words = hal::boot::info().command_line.options();
+    let named = words.filter(|(key, _)| *key == "disk.write").filter_map(|(_, value)| value);
+    let is_meant = |word: &str| word == "all" || word == name || word == whole;
+    if named.flat_map(|list| list.split(',')).any(is_meant) { Writable::Yes } else { Writable::No }
+}

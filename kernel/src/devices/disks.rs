@@ -1,0 +1,163 @@
+//! The disks and partitions there are, by name.
+
+use super::{Block, access};
+use alloc::string::String;
+use alloc::vec::Vec;
+use drivers::storage::{Lba, StorageDevice, Writable};
+use protocols::gpt::Guid;
+use thiserror_no_std::Error;
+
+/// A disk or partition.
+#[derive(Clone)]
+pub struct Listed {
+    /// Its blocks, with all the access that the device gives.
+    block: Block,
+    /// The disk it is a part of, or itself.
+    whole: String,
+    /// The controller whose driver announced it.
+    pub(super) controller: u64,
+    /// Model and serial number, or type and name.
+    pub description: String,
+    /// Of a partition: what its table says it is.
+    pub kind: Option<Guid>,
+}
+
+impl Listed {
+    pub(super) fn disk(block: Block, controller: u64, description: String) -> Self {
+        let whole = String::from(block.name());
+        Self { block, whole, controller, description, kind: None }
+    }
+
+    pub(super) fn partition(&self, block: Block, kind: Guid, description: String) -> Self {
+        let Self { whole, controller, .. } = self;
+        let (whole, controller) = (whole.clone(), *controller);
+        Self { block, whole, controller, description, kind: Some(kind) }
+    }
+
+    /// Some of its blocks, with all the access that the device gives.
+    pub(super) fn part(&self, name: String, first: Lba, blocks: u64) -> Option<Block> {
+        self.block.part(name, first, blocks)
+    }
+
+    /// Whether it is a whole disk.
+    pub fn is_whole(&self) -> bool {
+        self.whole == self.block.name()
+    }
+
+    /// Its blocks, with the access that is allowed.
+    pub fn block(&self) -> Block {
+        match self.access() {
+            Writable::Yes => self.block.clone(),
+            Writable::No => self.block.read_only(),
+        }
+    }
+
+    /// Whether the shell and ring 3 may write to it.
+    pub fn access(&self) -> Writable {
+        if self.block.info().writable == Writable::No {
+            return Writable::No;
+        }
+        access::allowed(self.block.name(), &self.whole)
+    }
+}
+
+/// Why a disk cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// There is none of that name.
+    #[error("no such disk or partition; `disks` lists them")]
+    Unknown,
+    /// The device itself is read-only.
+    #[error("the device is read-only")]
+    ReadOnly,
+    /// Nobody has allowed it to be written to.
+    #[error("read-only until `disk NAME writable` (or `disk.write=NAME` on the command line)")]
+    NotAllowed,
+}
+
+/// In the order they came.
+static DISKS: spin::Mutex<Vec<Listed>> = spin::Mutex::new(Vec::new());
+
+/// All disks, each followed by its partitions.
+pub fn listed() -> Vec<Listed> {
+    let mut all = DISKS.lock().clone();
+    all.sort_by(|a, b| {
+        (order(&a.whole), order(a.block.name())).cmp(&(order(&b.whole), order(b.block.name())))
+    });
+    all
+}
+
+/// `nvme2n1` comes before `nvme10n1`.
+fn order(name: &str) -> Vec<(String, u64)> {
+    let mut parts: Vec<(String, u64)> = Vec::new();
+    let mut letters = String::new();
+    let mut rest = name.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let Some(digit) = letter.to_digit(10) else {
+            letters.push(letter);
+            continue;
+        };
+        let mut number = u64::from(digit);
+        while let Some(digit) = rest.peek().and_then(|next| next.to_digit(10)) {
+            number = number.saturating_mul(10).saturating_add(u64::from(digit));
+            rest.next();
+        }
+        parts.push((core::mem::take(&mut letters), number));
+    }
+    parts.push((letters, 0));
+    parts
+}
+
+/// All whole disks, with the access that is allowed.
+pub fn disks() -> Vec<Block> {
+    listed().iter().filter(|listed| listed.is_whole()).map(Listed::block).collect()
+}
+
+/// The disk or partition called `name`.
+pub fn named(name: &str) -> Result<Listed, OpenError> {
+    let disks = DISKS.lock();
+    disks.iter().find(|listed| listed.block.name() == name).cloned().ok_or(OpenError::Unknown)
+}
+
+/// The blocks of the disk or partition called `name`.
+///
+/// # Errors
+/// There is none, or it is to be written to and may not.
+pub fn open(name: &str, access: Writable) -> Result<Block, OpenError> {
+    let listed = named(name)?;
+    match (access, listed.block.info().writable, listed.access()) {
+        (Writable::No, ..) => Ok(listed.block.read_only()),
+        (Writable::Yes, Writable::No, _) => Err(OpenError::ReadOnly),
+        (Writable::Yes, _, Writable::No) => Err(OpenError::NotAllowed),
+        (Writable::Yes, ..) => Ok(listed.block),
+    }
+}
+
+/// The partitions of that type, with all the access that their devices give: for what the kernel
+/// keeps in a partition of its own type.
+pub fn partition_of(kind: Guid) -> Vec<Block> {
+    listed().into_iter().filter(|one| one.kind == Some(kind)).map(|one| one.block).collect()
+}
+
+pub(super) fn add(listed: Listed) {
+    let mut disks = DISKS.lock();
+    // A partition whose disk has gone meanwhile has gone with it.
+    if listed.is_whole()
+        || disks.iter().any(|other| other.whole == listed.whole && other.is_whole())
+    {
+        disks.push(listed);
+    }
+}
+
+/// The driver of that controller has ended; how many disks it had.
+pub(super) fn remove_all_of(controller: u64) -> usize {
+    let mut removed = Vec::new();
+    DISKS.lock().retain(|listed| {
+        let stays = listed.controller != controller;
+        if !stays {
+            removed.push(listed.clone());
+        }
+        stays
+    });
+    removed.iter().filter(|listed| listed.is_whole()).count()
+}

@@ -1,0 +1,201 @@
+//! Runs the drivers: one task for each PCI function that a driver is for.
+
+use super::disks::{self, Listed};
+use super::{Block, WINDOWS, default_mode, partitions};
+use crate::clock;
+use crate::platform::{self, Pollux};
+use crate::process::exit::Event;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use drivers::block::Device;
+use drivers::nvme::{self, Namespace};
+use drivers::registry::{Match, PciId, Registry};
+use drivers::storage::Writable;
+use executor::sync::Notify;
+use executor::{Instant, Priority};
+use hal::dma::DmaDomain;
+use hal::pci::{self, Function};
+use hal::x86_64::time::clock::now;
+use protocols::pci::Address;
+
+/// Seconds a driver may take to its disks, and to its end.
+const PATIENCE_S: u64 = 10;
+
+/// The drivers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Nvme,
+}
+
+/// Which functions they are for.
+const DRIVERS: Registry<'_, Kind> = Registry::new(&[(
+    Match::Class { class: 0x01, subclass: 0x08, interface: Some(0x02) },
+    Kind::Nvme,
+)]);
+
+/// PCI class and subclass of storage whose drivers are still to come.
+const NOT_YET: &[(u8, u8, &str)] = &[(0x01, 0x06, "AHCI"), (0x0c, 0x03, "USB")];
+
+/// A function whose driver runs.
+#[derive(Clone)]
+struct Driven {
+    id: u64,
+    name: Arc<str>,
+    address: Address,
+    stop: Arc<Notify>,
+    /// Its disks and their partitions are known, or will never be.
+    known: Arc<Event<()>>,
+    ended: Arc<Event<()>>,
+}
+
+static DRIVEN: spin::Mutex<Vec<Driven>> = spin::Mutex::new(Vec::new());
+static NEXT: AtomicU64 = AtomicU64::new(1);
+static WITHOUT: spin::Mutex<Vec<&'static str>> = spin::Mutex::new(Vec::new());
+
+/// Looks for functions and starts their drivers. What a driver has to complain of is in the log.
+pub fn start() {
+    let windows = WINDOWS.get().map_or(&[][..], Vec::as_slice);
+    if windows.is_empty() {
+        log::warn!("pci: firmware names no configuration window (MCFG): no device is found");
+    }
+    let functions = pci::scan(windows, &pci::machine_map());
+    log::debug!("pci: {} functions: {functions:?}", functions.len());
+    for function in functions {
+        begin(function);
+    }
+}
+
+/// Starts the driver of `function`, if there is one.
+fn begin(function: Function) {
+    let header = *function.header();
+    let id = PciId {
+        vendor: header.vendor,
+        device: header.device,
+        class: header.class,
+        subclass: header.subclass,
+        interface: header.interface,
+    };
+    let Some(kind) = DRIVERS.find(&id) else {
+        let without = NOT_YET.iter().find(|kind| (kind.0, kind.1) == (id.class, id.subclass));
+        if let Some((.., name)) = without {
+            let mut all = WITHOUT.lock();
+            if !all.contains(name) {
+                all.push(name);
+            }
+        }
+        return;
+    };
+    let driven = {
+        let mut all = DRIVEN.lock();
+        let prefix = match kind {
+            Kind::Nvme => "nvme",
+        };
+        let free = |number: &usize| {
+            let name = format!("{prefix}{number}");
+            all.iter().all(|other| *other.name != *name)
+        };
+        let number = (0..).find(free).unwrap_or(0);
+        let driven = Driven {
+            id: NEXT.fetch_add(1, Relaxed),
+            name: format!("{prefix}{number}").into(),
+            address: function.address(),
+            stop: Arc::new(Notify::new()),
+            known: Arc::new(Event::new()),
+            ended: Arc::new(Event::new()),
+        };
+        all.push(driven.clone());
+        driven
+    };
+    log::info!("{}: {function:?}", driven.name);
+    let task = async move {
+        match kind {
+            Kind::Nvme => drive_nvme(&driven, &function).await,
+        }
+        if let Err(error) = function.disable_bus_master() {
+            log::debug!("{}: {error}", driven.name);
+        }
+        disks::remove_all_of(driven.id);
+        DRIVEN.lock().retain(|other| other.id != driven.id);
+        driven.known.set(());
+        driven.ended.set(());
+    };
+    executor::spawn::<Pollux, _>("driver", Priority::High, task).detach();
+}
+
+async fn drive_nvme(driven: &Driven, function: &Function) {
+    let name = driven.name.to_string();
+    let attached = nvme::attach(name, function, DmaDomain::machine(), Writable::Yes);
+    let mut parts = match attached {
+        Ok(parts) => parts,
+        Err(error) => return log::error!("{}: {error}: not used", driven.name),
+    };
+    parts.stop = driven.stop.clone();
+    let _ = (default_mode(), platform::core_count());
+    let announced = driven.clone();
+    let announce = move |found: Vec<Namespace<Pollux>>| {
+        let disks = found.into_iter().map(|namespace| {
+            let name = format!("{}n{}", announced.name, namespace.name().1);
+            (Block::new(name, Device::Nvme(namespace)), String::from("NVMe"))
+        });
+        list(&announced, disks.collect());
+    };
+    // It has said in the log how it ended.
+    let _ended = nvme::run::<Pollux>(parts, announce).await;
+}
+
+/// Lists disks that a driver announces, and then their partitions.
+fn list(driven: &Driven, found: Vec<(Block, String)>) {
+    let listed: Vec<Listed> = found
+        .into_iter()
+        .map(|(block, description)| {
+            log::info!("{block:?}, {description}");
+            let listed = Listed::disk(block, driven.id, description);
+            disks::add(listed.clone());
+            listed
+        })
+        .collect();
+    let known = driven.known.clone();
+    let read_tables = async move {
+        for disk in &listed {
+            partitions::find(disk).await;
+        }
+        known.set(());
+    };
+    executor::spawn::<Pollux, _>("partitions", Priority::Normal, read_tables).detach();
+}
+
+fn soon() -> Instant {
+    Instant(now().saturating_add(clock::frequency() * PATIENCE_S))
+}
+
+/// Waits until the disks of all drivers that were started are known, at most for as long as
+/// anybody's patience lasts.
+pub async fn settled() {
+    let deadline = soon();
+    let waited_for: Vec<Driven> = DRIVEN.lock().clone();
+    for driven in waited_for {
+        if executor::timeout::<Pollux, _>(deadline, driven.known.wait()).await.is_err() {
+            log::warn!("{}: still starting after {PATIENCE_S} s: not waited for", driven.name);
+        }
+    }
+}
+
+/// Ends all drivers in an orderly way: the devices bring their caches to rest.
+pub async fn stop() {
+    let deadline = soon();
+    let all: Vec<Driven> = DRIVEN.lock().clone();
+    all.iter().for_each(|driven| driven.stop.notify());
+    for driven in all {
+        if executor::timeout::<Pollux, _>(deadline, driven.ended.wait()).await.is_err() {
+            log::error!("{}: its driver does not end within {PATIENCE_S} s", driven.name);
+        }
+    }
+}
+
+/// Kinds of storage controllers that are there and have no driver yet.
+pub fn without_driver() -> Vec<&'static str> {
+    WITHOUT.lock().clone()
+}
