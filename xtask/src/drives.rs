@@ -176,7 +176,10 @@ impl Drive {
     fn device(&self) -> String {
         let id = self.port.id();
         let more = if self.properties.is_empty() { "" } else { "," };
-        let tail = format!("logical_block_size={}{more}{}", self.block, self.properties);
+        let tail = format!(
+            "logical_block_size={0},physical_block_size={0}{more}{1}",
+            self.block, self.properties
+        );
         match self.port {
             Port::Nvme(controller, namespace) => {
                 format!("nvme-ns,drive={id},bus=nvme{controller},nsid={namespace},{tail}")

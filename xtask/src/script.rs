@@ -22,7 +22,7 @@ use crate::qmp::Monitor;
 /// What the shell says when it waits for a line.
 pub const PROMPT: &str = "pollux> ";
 /// Longest time a step may take.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(60);
 /// After the next prompt, an answer that is still not as expected is another.
 const GRACE: Duration = Duration::from_secs(3);
 
