@@ -73,10 +73,7 @@ pub fn functions() -> Vec<(Function, Option<Arc<str>>)> {
 /// Looks for functions and starts their drivers. What a driver has to complain of is in the log.
 pub fn start() {
     let windows = WINDOWS.get().map_or(&[][..], Vec::as_slice);
-    if windows.is_empty() {
-        log::warn!("pci: firmware names no configuration window (MCFG): no device is found");
-    }
-    let functions = pci::scan(windows, &pci::machine_map());
+    let functions = pci::scan_machine(windows);
     log::debug!("pci: {} functions: {functions:?}", functions.len());
     FOUND.lock().clone_from(&functions);
     functions.into_iter().for_each(begin);
