@@ -10,10 +10,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use drivers::completion::CompletionMode;
 use drivers::nvme::{self, Namespace, NvmeError};
 use drivers::storage::Writable;
 use executor::sync::{Notify, oneshot};
-use executor::{Instant, JoinHandle, Priority};
+use executor::{Instant, JoinHandle, Platform, Priority};
 use hal::dma::DmaDomain;
 use hal::pci::{self, Function, Window};
 use hal::x86_64::time::clock::now;
@@ -79,7 +80,12 @@ async fn start_controller(
     writable: Writable,
 ) -> Option<Controller> {
     log::info!("{name}: {function:?}");
-    let parts = match nvme::attach(name.clone(), function, DmaDomain::machine(), writable) {
+    let (dma, here) = (DmaDomain::machine(), Pollux::current().map(|core| core.0));
+    // No interrupts yet: its queue is polled, on this core.
+    let (interrupts, cores) = (Vec::new(), here.as_slice());
+    let mode = CompletionMode::Poll;
+    let parts = nvme::attach(name.clone(), function, dma, writable, interrupts, cores, mode);
+    let parts = match parts {
         Ok(parts) => parts,
         Err(error) => {
             log::error!("{name}: {error}");
