@@ -80,8 +80,10 @@ impl RamDisk {
 
     async fn wait(&self) {
         let mut is_over = self.pace.get() == Pace::AtOnce;
-        poll_fn(|_| if core::mem::replace(&mut is_over, true) { Poll::Ready(()) } else { Poll::Pending })
-            .await;
+        poll_fn(|_| {
+            if core::mem::replace(&mut is_over, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     fn record(&self, event: impl FnOnce() -> Event) {

@@ -104,7 +104,8 @@ impl Frames {
     /// takes the new data and stays dirty.
     pub(super) fn give_way(&mut self, lba: u64, bytes: &[u8]) {
         let blocks = (bytes.len() / self.block) as u64;
-        let here: Vec<_> = self.places.range(lba..lba + blocks).map(|(at, to)| (*at, *to)).collect();
+        let here: Vec<_> =
+            self.places.range(lba..lba + blocks).map(|(at, to)| (*at, *to)).collect();
         for (at, place) in here {
             let frame = &mut self.frames[place];
             if frame.state == State::Dirty {

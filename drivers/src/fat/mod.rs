@@ -173,12 +173,7 @@ impl<D: StorageDevice + 'static> Volume<D> {
     ///
     /// # Errors
     /// There is no such file, or as [`list`](Self::list).
-    pub async fn read(
-        &self,
-        path: &str,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<usize, FatError> {
+    pub async fn read(&self, path: &str, offset: u64, into: &mut [u8]) -> Result<usize, FatError> {
         self.turn().await?.read(path, offset, into).await
     }
 

@@ -29,7 +29,9 @@ impl FirstBlock {
         }
         let mut found = Self::Unknown;
         for at in [446, 462, 478, 494] {
-            let (Some(status), Some(kind)) = (u8_at(block, at), u8_at(block, at + 4)) else { break };
+            let (Some(status), Some(kind)) = (u8_at(block, at), u8_at(block, at + 4)) else {
+                break;
+            };
             let (first, blocks) = (u32_at(block, at + 8), u32_at(block, at + 12));
             if kind == PROTECTIVE {
                 return Self::Protective;

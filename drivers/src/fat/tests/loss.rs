@@ -109,7 +109,8 @@ fn a_clean_volume_is_marked_dirty_before_it_is_changed() {
         let events = history.as_deref().expect("kept");
         assert!(matches!(events, [Event::Written(..), .., Event::Flushed]));
     }
-    let remounted = |bench: &Bench| mounted(bench.disk.bytes.borrow().clone(), 512).expect("mounts");
+    let remounted =
+        |bench: &Bench| mounted(bench.disk.bytes.borrow().clone(), 512).expect("mounts");
     let was_dirty = |bench: &Bench| run(remounted(bench).volume.kind()).expect("known").was_dirty;
     assert!(was_dirty(&bench));
     run(bench.volume.sync()).expect("synced");

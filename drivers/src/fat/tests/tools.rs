@@ -34,8 +34,10 @@ impl Drop for Scratch {
 
 /// Runs a tool. `None`: there is none of that name.
 fn tool(name: &str, arguments: &[&str]) -> Option<(bool, String)> {
-    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/opt/homebrew/sbin"];
-    let found = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
+    let folders =
+        ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/opt/homebrew/sbin"];
+    let found =
+        folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
     let Some(path) = found else {
         eprintln!("{name} is not installed: not checked with it");
         return None;
