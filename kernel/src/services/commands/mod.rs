@@ -1,6 +1,7 @@
 //! The shell's commands: what each is called, what it does.
 
 mod disks;
+mod files;
 
 use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
@@ -43,6 +44,7 @@ const HELP: &[(&str, &str)] = &[
     ("programs", "ring-3 programs that can be run"),
     ("run NAME [ARG…]", "run one; Ctrl-C kills it"),
     ("bench [quick] [PREFIX]", "measure, and show the table"),
+    ("pci", "functions on the bus, and their drivers"),
     ("disks", "disks and partitions"),
     ("disk NAME writable|read-only", "who may write: the shell and programs, or nobody"),
     ("irq [NAME|all poll|msix|adaptive]", "how completions are noticed"),
@@ -52,7 +54,12 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("erase zero|discard DISK LBA BLOCKS", "give up what blocks hold"),
     ("flush DISK", "bring all that was written to rest"),
-    ("hexdump DISK LBA [BLOCKS]", "show blocks"),
+    ("hexdump DISK LBA [BLOCKS]", "show blocks; `hexdump VOLUME:/PATH` a file"),
+    ("ls [VOLUME[:/PATH]]", "FAT volumes, or what is in a directory of one"),
+    ("cat VOLUME:/PATH", "the lines of a file"),
+    ("cp FROM TO", "copy a file, VOLUME:/PATH each"),
+    ("rm VOLUME:/PATH", "remove a file or an empty directory"),
+    ("mkdir VOLUME:/PATH", "make a directory"),
     ("uptime", "how long since the kernel's entry"),
     ("reboot, poweroff", "leave"),
     ("panic", "stop the kernel with an epitaph"),
@@ -86,6 +93,7 @@ pub async fn run(shell: &Shell, line: &str) {
         ("bench", ["quick", prefix]) => run_bench(Samples::Quick, prefix).await,
         ("bench", []) => run_bench(Samples::Full, "").await,
         ("bench", [prefix]) => run_bench(Samples::Full, prefix).await,
+        ("pci", []) => functions(),
         ("disks", []) => disks::list().await,
         ("disk", [name, access]) => told("disk", disks::allow(name, access)),
         ("irq", []) => disks::modes(),
@@ -97,6 +105,13 @@ pub async fn run(shell: &Shell, line: &str) {
             told("erase", disks::erase(what, disk, [lba, blocks]).await);
         }
         ("flush", [disk]) => told("flush", disks::flush(disk).await),
+        ("ls", []) => told("ls", files::volumes().await),
+        ("ls", [place]) => told("ls", files::list(place).await),
+        ("cat", [file]) => told("cat", files::cat(file).await),
+        ("cp", [from, to]) => told("cp", files::copy(from, to).await),
+        ("rm", [file]) => told("rm", files::remove(file).await),
+        ("mkdir", [place]) => told("mkdir", files::make_directory(place).await),
+        ("hexdump", [file]) => told("hexdump", files::hexdump(file).await),
         ("hexdump", [disk, lba]) => told("hexdump", disks::hexdump(disk, lba, None).await),
         ("hexdump", [disk, lba, blocks]) => {
             told("hexdump", disks::hexdump(disk, lba, Some(blocks)).await);
@@ -165,6 +180,25 @@ fn set_level(name: &str) {
             console::say(format_args!("no level `{name}`: off, error, warn, info, debug, trace"));
         }
     }
+}
+
+fn functions() {
+    let mut grid = Grid::new(&["<function", "<id", "<what it is", "<driver"]);
+    for (function, driver) in devices::functions() {
+        let header = function.header();
+        let (class, subclass, interface) = (header.class, header.subclass, header.interface);
+        let kind = match protocols::pci::class_name(class, subclass, interface) {
+            Some(name) => String::from(name),
+            None => format!("class {class:02x}{subclass:02x}{interface:02x}"),
+        };
+        grid.row(Vec::from([
+            format!("{}", function.address()),
+            format!("{:04x}:{:04x}", header.vendor, header.device),
+            kind,
+            driver.map_or(String::new(), |name| String::from(&*name)),
+        ]));
+    }
+    console::say_all(grid.lines());
 }
 
 fn programs() {
