@@ -87,14 +87,23 @@ pub const PLAIN: Boot = Boot {
     limit: 120,
 };
 
-/// Every figure the benchmark has to come up with on several cores.
+/// Every figure the benchmark has to come up with on several cores and with disks.
 const METRICS: &[&str] = &[
+    "ahci.read128k.qd8",
+    "ahci.read4k.qd1",
+    "ahci.read4k.qd32.msix",
+    "ahci.write4k.qd32.poll",
     "boot.entry_to_ring3",
     "executor.cross_core_wake",
     "executor.wake_to_poll",
     "ipc.call_reply",
     "ipc.cross_core",
     "notify.round_trip",
+    "nvme.read128k.qd8",
+    "nvme.read4k.qd1",
+    "nvme.read4k.qd1.poll",
+    "nvme.read4k.qd32",
+    "nvme.write4k.qd32.msix",
     "page.touch",
     "process.spawn_exit",
     "syscall.null",
@@ -104,6 +113,8 @@ const METRICS: &[&str] = &[
 
 const TESTS: &str = "test exit=qemu";
 const BENCH: &str = "headless bench.quick exit=qemu";
+const BENCH_DISKS: &str =
+    "headless bench.quick bench.disk=nvme1n1,sata0 disk.write=nvme1n1,sata0 exit=qemu";
 const HELLO: &str = "run=hello headless exit=qemu";
 
 /// All boots there are.
@@ -170,7 +181,14 @@ const BOOTS: &[Boot] = &[
         ),
         ..PLAIN
     },
-    Boot { name: "bench.4-cores", words: BENCH, metrics: METRICS, limit: 400, ..PLAIN },
+    Boot {
+        name: "bench.4-cores",
+        words: BENCH_DISKS,
+        disks: storage::NULL_DISKS,
+        metrics: METRICS,
+        limit: 400,
+        ..PLAIN
+    },
     Boot {
         name: "bench.1-core",
         cores: 1,

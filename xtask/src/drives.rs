@@ -8,7 +8,8 @@
 //! slot  03 boot NVMe   04 network   05 USB   09… NVMe 1, 2, …   10 root port   18 AHCI   1f AHCI (chipset)
 //! ```
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -89,6 +90,12 @@ pub fn name(port: Port, ports: &[Port]) -> String {
     }
 }
 
+/// All of them, with what the kernel calls them.
+pub fn named(drives: &[Drive]) -> impl Iterator<Item = (String, &Drive)> {
+    let ports: Vec<Port> = drives.iter().map(|drive| drive.port).collect();
+    drives.iter().map(move |drive| (name(drive.port, &ports), drive))
+}
+
 /// Which operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -115,6 +122,25 @@ pub enum Cache {
     /// It is not: every read and write goes to the file system's own disk.
     None,
 }
+
+impl Cache {
+    /// None, if the file system at `path` can read past the cache.
+    pub fn least(path: &Path) -> Self {
+        let mut options = std::fs::OpenOptions::new();
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.custom_flags(O_DIRECT);
+        }
+        let direct = cfg!(target_os = "linux") && options.read(true).open(path).is_ok();
+        if direct { Self::None } else { Self::Host }
+    }
+}
+
+/// Linux's `O_DIRECT` (`open(2)`), which is not the same everywhere.
+#[cfg(target_os = "linux")]
+const O_DIRECT: i32 =
+    if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o200_000 } else { 0o40_000 };
 
 /// What is behind a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +174,16 @@ pub struct Drive {
     pub properties: &'static str,
 }
 
+impl fmt::Display for Drive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.image {
+            Image::File { path, .. } => write!(f, "{}", path.display())?,
+            Image::Null { .. } => f.write_str("keeps nothing")?,
+        }
+        write!(f, ", {}-byte blocks", self.block)
+    }
+}
+
 impl Drive {
     /// The block node.
     fn node(&self) -> Value {
@@ -169,6 +205,22 @@ impl Drive {
                 };
                 json!({ "driver": "raw", "node-name": id, "file": file, "cache": cache })
             }
+        }
+    }
+
+    /// For people: whether the file behind it is cached.
+    pub fn cached(&self) -> Option<&'static str> {
+        match self.image {
+            Image::File { cache: Cache::Host, .. } => Some("cached by the host"),
+            Image::File { cache: Cache::None, .. } => Some("not cached by the host"),
+            Image::Null { .. } => None,
+        }
+    }
+
+    /// Removes the file behind it.
+    pub fn remove(&self) {
+        if let Image::File { path, .. } = &self.image {
+            let _ = std::fs::remove_file(path);
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::attach;
 use crate::drives::{self, Drive, slot};
 use crate::options::{Accel, Options};
 use crate::process;
@@ -120,6 +121,7 @@ impl Machine {
             (Execution::Icount, Some(_)) => bail!("--icount has one core: leave out --smp"),
             (_, given) => given.unwrap_or(4),
         };
+        let drives = attach::drives(&options.disks)?;
         Ok(Self {
             cores,
             memory: options.memory,
@@ -128,7 +130,7 @@ impl Machine {
             display: options.display.clone(),
             debugger: None,
             once: console != Console::Terminal,
-            drives: Vec::new(),
+            drives,
             devices: &[],
             dir,
         })
@@ -222,6 +224,9 @@ impl Machine {
             self.memory,
             self.execution.mode(),
         ));
+        for (name, drive) in drives::named(&self.drives) {
+            progress::step(format!("disk {name}: {drive}"));
+        }
     }
 
     /// The command that starts it.

@@ -23,6 +23,7 @@ const WRITTEN: &[Piece] = &[
     pattern(20_001, 2049, 5),
     pattern(LAST, 1, 6),
     pattern(1500, 9, 7),
+    Piece { lba: 2001, blocks: 30, data: Data::Zero },
 ];
 
 /// Blocks of 4096 bytes in use then.
@@ -57,6 +58,7 @@ const NVME: &[Step] = &[
     Ask("irq all adaptive", "adaptive"),
     Ask("pattern write nvme1n1 131071 1 6", "pattern: 1 block"),
     Ask("pattern write nvme1n1 1500 9 7", "pattern: 9 blocks written"),
+    Ask("erase zero nvme1n1 2001 30", "erase: 30 blocks"),
     Ask("pattern check nvme1n1 0 1 1", "pattern: 1 block"),
     Ask("pattern check nvme1n1 131071 1 6", "pattern: 1 block"),
     Ask("pattern check nvme1n1 40000 1 1", "pattern: byte 20480000 differs"),
@@ -69,7 +71,7 @@ const NVME: &[Step] = &[
     Ask("pattern check nvme1n3 4097 3000 22", "pattern: 3000 blocks as they should be"),
     Ask("pattern check nvme1n3 131071 1 23", "pattern: 1 block"),
     Ask("pattern write nvme1n3 0 1 9", "read-only"),
-    Type("flush nvme1n1"),
+    Ask("flush nvme1n1", "will stay"),
     Type("health nvme1n1"),
     Type("poweroff"),
 ];
@@ -89,6 +91,7 @@ const AHCI: &[Step] = &[
     Ask("irq all adaptive", "adaptive"),
     Ask("pattern write sata0 131071 1 6", "pattern: 1 block"),
     Ask("pattern write sata0 1500 9 7", "pattern: 9 blocks written"),
+    Ask("erase zero sata0 2001 30", "erase: 30 blocks"),
     Ask("pattern check sata0 0 1 1", "pattern: 1 block"),
     Ask("pattern check sata0 131071 1 6", "pattern: 1 block"),
     Ask("pattern check sata0 40000 1 1", "pattern: byte 20480000 differs"),
@@ -97,7 +100,7 @@ const AHCI: &[Step] = &[
     Ask("pattern check sata1 4097 3000 22", "pattern: 3000 blocks as they should be"),
     Ask("pattern check sata1 131071 1 23", "pattern: 1 block"),
     Ask("pattern write sata1 0 1 9", "read-only"),
-    Type("flush sata0"),
+    Ask("flush sata0", "will stay"),
     Type("health sata0"),
     Type("poweroff"),
 ];
@@ -228,6 +231,12 @@ const TEST_DISKS: &[Disk] = &[
 ];
 const TESTS: &str = "test=storage disk.write=nvme1n1,nvme1n2,nvme2n1,sata0,sata1 exit=qemu";
 
+/// Disks that keep nothing, one of each kind, for boots that measure.
+pub const NULL_DISKS: &[Disk] = &[
+    Disk { holds: Layout::Null, ..BLANK },
+    Disk { port: Port::Ahci(0), holds: Layout::Null, ..BLANK },
+];
+
 /// All of them.
 pub const BOOTS: &[Boot] = &[
     Boot {
@@ -338,3 +347,25 @@ pub const BOOTS: &[Boot] = &[
         ..PLAIN
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boots::all;
+    use crate::drives::name;
+
+    /// The names in words of the command line are those that disks have.
+    #[test]
+    fn disks_have_the_names_that_are_used() {
+        for boot in all() {
+            let ports: Vec<Port> = boot.disks.iter().map(|disk| disk.port).collect();
+            let names: Vec<String> = ports.iter().map(|port| name(*port, &ports)).collect();
+            let lists = boot.words.split(' ').filter_map(|word| {
+                word.strip_prefix("disk.write=").or(word.strip_prefix("bench.disk="))
+            });
+            for used in lists.flat_map(|list| list.split(',')) {
+                assert!(names.iter().any(|name| name == used), "{}: {used}", boot.name);
+            }
+        }
+    }
+}
