@@ -13,7 +13,6 @@ use protocols::nvme::{
 
 use super::Controller;
 use super::queue::Ended;
-use crate::completion::CompletionMode;
 use crate::storage::{
     Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
@@ -64,16 +63,6 @@ impl<P: Platform> Namespace<P> {
             writable,
         };
         Self { controller, id, info, is_there, platform: PhantomData }
-    }
-
-    /// How its completions are noticed.
-    pub fn completion_mode(&self) -> CompletionMode {
-        self.controller.io.control().mode()
-    }
-
-    /// Changes that, for the whole controller.
-    pub fn set_completion_mode(&self, mode: CompletionMode) {
-        self.controller.io.control().set_mode(mode);
     }
 
     /// The controller's name and the namespace's number.
