@@ -21,6 +21,8 @@ pub mod slots;
 #[cfg(not(loom))]
 pub mod completion;
 #[cfg(not(loom))]
+pub mod hotplug;
+#[cfg(not(loom))]
 pub mod input;
 #[cfg(not(loom))]
 pub mod net;
