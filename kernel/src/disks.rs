@@ -31,6 +31,11 @@ pub fn remember_windows(windows: impl Iterator<Item = Window>) {
     WINDOWS.call_once(|| windows.collect());
 }
 
+/// Where the PCI functions' configuration is.
+pub fn windows() -> &'static [Window] {
+    WINDOWS.get().map_or(&[], Vec::as_slice)
+}
+
 /// A controller whose driver runs.
 pub struct Controller {
     name: String,

@@ -32,6 +32,7 @@ mod dma;
 mod interrupts;
 mod memory;
 mod paging;
+mod pci;
 mod processes;
 mod records;
 mod tasks;
@@ -84,6 +85,7 @@ const ROOMS: &[&[Check]] = &[
     dma::CHECKS,
     paging::CHECKS,
     interrupts::CHECKS,
+    pci::CHECKS,
     records::CHECKS,
     processes::CHECKS,
     capabilities::CHECKS,
