@@ -32,6 +32,7 @@ mod dma;
 mod interrupts;
 mod memory;
 mod paging;
+mod pci;
 mod processes;
 mod records;
 mod storage;
@@ -85,6 +86,7 @@ const ROOMS: &[&[Check]] = &[
     dma::CHECKS,
     paging::CHECKS,
     interrupts::CHECKS,
+    pci::CHECKS,
     records::CHECKS,
     storage::CHECKS,
     processes::CHECKS,
