@@ -76,7 +76,8 @@ impl<D: StorageDevice + 'static> BlockDevice for Cached<D> {
 
     fn block_size(&self) -> BlockSize {
         // `Volume::mount` has checked it.
-        BlockSize::new(self.cache.info().block_size).unwrap_or(const { BlockSize::new(512).unwrap() })
+        BlockSize::new(self.cache.info().block_size)
+            .unwrap_or(const { BlockSize::new(512).unwrap() })
     }
 
     fn block_count(&self) -> u64 {

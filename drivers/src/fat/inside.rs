@@ -115,10 +115,11 @@ impl<D: StorageDevice + 'static> Inside<D> {
         let is_directory = self.fs.stat(node).await?.file_type().is_dir();
         self.forget_recent();
         let name = Name::new(name);
-        Ok(match is_directory {
-            true => self.fs.rmdir(directory, name).await?,
-            false => self.fs.unlink(directory, name).await?,
-        })
+        let removed = match is_directory {
+            true => self.fs.rmdir(directory, name).await,
+            false => self.fs.unlink(directory, name).await,
+        };
+        Ok(removed?)
     }
 
     pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<(), FatError> {

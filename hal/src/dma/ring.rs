@@ -80,6 +80,14 @@ impl<const WORDS: usize> DmaRing<WORDS> {
         self.memory.words()[place].store(value.to_le(), Ordering::Release);
     }
 
+    /// Flips `bits` of one word in one step, after all that was written before: for words whose
+    /// parts have different writers.
+    #[inline]
+    pub fn flip_word(&self, index: usize, word: usize, bits: u64) {
+        let place = self.base(index) + word % WORDS;
+        self.memory.words()[place].fetch_xor(bits.to_le(), Ordering::AcqRel);
+    }
+
     /// Copies bytes out, from `offset` bytes into the ring and around its end: for devices that
     /// write a stream (rtl8139).
     pub fn copy_out(&self, offset: usize, into: &mut [u8]) {

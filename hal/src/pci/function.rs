@@ -29,6 +29,9 @@ pub enum PciError {
     /// It is in I/O ports, where the driver wants memory.
     #[error("base address register {0} is in I/O ports")]
     Ports(u8),
+    /// It is no bridge, or one that was given no bus. Nothing is behind it.
+    #[error("there is no bus behind it")]
+    NoBus,
     /// The function did not take a change of its command register: it is gone, or broken.
     #[error("it does not obey its command register: gone, or broken")]
     Deaf,
@@ -42,15 +45,27 @@ pub(super) const COMMAND: Register<u16> = Register::at(offset::COMMAND as usize)
 /// Ranges up to this length are mapped whole, so that whoever comes second finds what it needs.
 const MAPPED_WHOLE: u64 = 16 << 20;
 
-/// What all clones of a function know of it.
+/// What a function's base address registers say; `None`: not one, or the second half of one.
+type Bars = [Option<Bar>; BAR_COUNT as usize];
+
+/// What all who found the function know of it.
 #[derive(Default)]
 pub(super) struct Shared {
+    /// Vendor and device.
+    pub(super) ids: (u16, u16),
     /// Its base address registers, once they were asked.
-    bars: Mutex<[Option<Bar>; BAR_COUNT as usize]>,
+    bars: Mutex<Option<Bars>>,
     /// What of their ranges is mapped, for as long as anybody has a part of it.
     mapped: Mutex<[Option<WeakRegion>; BAR_COUNT as usize]>,
     /// What it was told about messages.
     pub(super) signalling: SignallingSlot,
+}
+
+impl Shared {
+    /// What is known of a function just found.
+    pub(super) fn of(header: &Header) -> Arc<Self> {
+        Arc::new(Self { ids: (header.vendor, header.device), ..Self::default() })
+    }
 }
 
 /// A function on a bus.
@@ -75,8 +90,13 @@ impl Function {
         header: Header,
         config: ConfigSpace,
         segment: Arc<Segment>,
+        shared: Arc<Shared>,
     ) -> Self {
-        Self { address, header, config, segment, shared: Arc::default() }
+        Self { address, header, config, segment, shared }
+    }
+
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
     }
 
     pub(super) fn config(&self) -> &ConfigSpace {
@@ -107,28 +127,36 @@ impl Function {
         extended_capabilities(&self.config).find(|found| found.id == id)
     }
 
-    /// Its base address register `index`. The first time it is asked for, the function answers
-    /// nobody while it says how long the register's range is, so that is for before its driver
-    /// starts. Bridges are not asked: those behind them would answer nobody either.
+    /// Its base address register `index`. The first time one is asked for, the function answers
+    /// nobody while all say how long their ranges are, so that is for before its driver starts.
+    /// Bridges are not asked: those behind them would answer nobody either.
     pub fn bar(&self, index: u8) -> Result<Bar, PciError> {
-        let is_device = self.header.kind == HeaderKind::Device;
-        if index >= BAR_COUNT || !is_device || self.is_upper_half(index) {
+        if index >= BAR_COUNT || self.header.kind != HeaderKind::Device {
             return Err(PciError::NoBar(index));
         }
-        let mut bars = self.shared.bars.lock();
-        if let Some(bar) = bars[usize::from(index)] {
-            return Ok(bar);
-        }
+        let mut known = self.shared.bars.lock();
+        let bars = match *known {
+            Some(bars) => bars,
+            None => *known.insert(self.ask_bars()?),
+        };
+        bars[usize::from(index)].ok_or(PciError::NoBar(index))
+    }
+
+    fn ask_bars(&self) -> Result<Bars, PciError> {
         let before = self.config.read(COMMAND);
         self.set_command(before & !(command::MEMORY | command::IO))?;
-        let (value, sizing) = self.probe(index);
-        let is_64_bit = value & 0b111 == 0b100;
-        let (high, sizing_high) =
-            if is_64_bit && index + 1 < BAR_COUNT { self.probe(index + 1) } else { (0, 0) };
+        let mut bars = Bars::default();
+        let mut index = 0;
+        while index < BAR_COUNT {
+            let (value, sizing) = self.probe(index);
+            let is_64_bit = value & 0b111 == 0b100;
+            let has_high = is_64_bit && index + 1 < BAR_COUNT;
+            let (high, sizing_high) = if has_high { self.probe(index + 1) } else { (0, 0) };
+            bars[usize::from(index)] = bar(value, sizing, high, sizing_high);
+            index += if is_64_bit { 2 } else { 1 };
+        }
         self.set_command(before)?;
-        let bar = bar(value, sizing, high, sizing_high).ok_or(PciError::NoBar(index))?;
-        bars[usize::from(index)] = Some(bar);
-        Ok(bar)
+        Ok(bars)
     }
 
     /// What the register reads, and what it reads after all ones; then it is as before.
@@ -139,6 +167,40 @@ impl Function {
         let sizing = self.config.read(register);
         self.config.write(register, value);
         (value, sizing)
+    }
+
+    /// Gives base address register `index` the address in `bar`. The function answers nobody until
+    /// it is told to.
+    pub(super) fn set_bar(&self, index: u8, bar: Bar) -> Result<(), PciError> {
+        self.change_command(|old| old & !(command::MEMORY | command::IO))?;
+        let register = |index| Register::<u32>::at(usize::from(bar_offset(index)));
+        self.config.write(register(index), bar.address as u32);
+        if matches!(bar.kind, BarKind::Memory { is_64_bit: true, .. }) {
+            self.config.write(register(index + 1), (bar.address >> 32) as u32);
+        }
+        if self.config.read(register(index)) & !0xf != bar.address as u32 & !0xf {
+            return Err(PciError::Deaf);
+        }
+        if let Some(bars) = self.shared.bars.lock().as_mut() {
+            bars[usize::from(index)] = Some(bar);
+        }
+        Ok(())
+    }
+
+    /// Lets it answer in memory and in ports, where all its registers of that kind have addresses.
+    pub(super) fn answer_where_assigned(&self) -> Result<(), PciError> {
+        if self.header.kind != HeaderKind::Device {
+            return Ok(());
+        }
+        let mut answers = 0;
+        for (bit, is_ports) in [(command::MEMORY, false), (command::IO, true)] {
+            let all = (0..BAR_COUNT).filter_map(|index| self.bar(index).ok());
+            let mut alike = all.filter(|bar| (bar.kind == BarKind::Ports) == is_ports).peekable();
+            if alike.peek().is_some() && alike.all(|bar| bar.address != 0) {
+                answers |= bit;
+            }
+        }
+        self.change_command(|old| old | answers)
     }
 
     /// Whether the register is the second half of the one before.

@@ -11,6 +11,9 @@
 //!
 //! Source: PCI Express Base Specification 5.0, 7.2.2; PCI Firmware Specification 3.3, 4.1.
 
+mod assign;
+#[cfg(test)]
+mod assign_tests;
 mod config;
 #[cfg(test)]
 mod endpoint;
@@ -20,6 +23,7 @@ mod interrupt_tests;
 mod interrupts;
 mod msi;
 mod msix;
+mod port;
 mod reset;
 #[cfg(test)]
 mod reset_tests;
@@ -34,9 +38,11 @@ pub use protocols::pci::Class;
 
 use self::segment::Segment;
 use crate::mmio::{DeviceRegion, MmioError};
+pub use assign::{assign, forget};
 pub use config::ConfigPorts;
 pub use function::{Function, PciError};
 pub use interrupts::{InterruptKind, Interrupts};
+pub use port::Port;
 pub use reset::ResetError;
 
 /// Configuration space of one function, and of one bus.

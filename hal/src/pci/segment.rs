@@ -3,13 +3,15 @@
 //! A bus is mapped as long as anybody has a function on it; who comes later shares the mapping.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use protocols::pci::{Address, Header, HeaderKind};
 use spin::Mutex;
 
 use super::config::{ConfigPorts, ConfigSpace};
+use super::function::Shared;
 use super::{BUS_BYTES, FUNCTION_BYTES, Function, Map, Window};
 use crate::mmio::{DeviceRegion, MmioError, WeakRegion};
 
@@ -24,6 +26,8 @@ pub(super) struct Segment {
     reach: Reach,
     map: Arc<Map>,
     mapped: Mutex<BTreeMap<u8, WeakRegion>>,
+    /// What is known of functions that somebody has.
+    known: Mutex<BTreeMap<Address, Weak<Shared>>>,
 }
 
 /// One bus of it.
@@ -42,7 +46,12 @@ impl Segment {
     }
 
     fn new(reach: Reach, map: &Arc<Map>) -> Arc<Self> {
-        Arc::new(Self { reach, map: map.clone(), mapped: Mutex::default() })
+        Arc::new(Self {
+            reach,
+            map: map.clone(),
+            mapped: Mutex::default(),
+            known: Mutex::default(),
+        })
     }
 
     /// Maps registers of its functions.
@@ -142,11 +151,32 @@ impl Segment {
                 continue;
             };
             let address = Address { segment: self.number(), bus, device, function };
-            found.push(Function::new(address, header, config, self.clone()));
+            let shared = self.known(address, &header);
+            found.push(Function::new(address, header, config, self.clone(), shared));
             if function == 0 && !header.is_multifunction {
                 return;
             }
         }
+    }
+}
+
+impl Segment {
+    /// What is known of that function: if somebody has found it before and still has it, all that
+    /// he knows.
+    fn known(&self, address: Address, header: &Header) -> Arc<Shared> {
+        let mut known = self.known.lock();
+        let before = known.get(&address).and_then(Weak::upgrade);
+        if let Some(shared) = before.filter(|s| s.ids == (header.vendor, header.device)) {
+            return shared;
+        }
+        let shared = Shared::of(header);
+        known.insert(address, Arc::downgrade(&shared));
+        shared
+    }
+
+    /// Takes the functions on these buses for others from now on.
+    pub fn forget(&self, buses: RangeInclusive<u8>) {
+        self.known.lock().retain(|address, _| !buses.contains(&address.bus));
     }
 }
 

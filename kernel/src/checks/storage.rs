@@ -26,7 +26,7 @@ const MODES: [CompletionMode; 3] =
 
 async fn edu_copies_polled_and_interrupted() -> Finding {
     let Some(edu) = devices::edu() else { return Ok(()) };
-    for round in 0..30_u8 {
+    for round in 0..9_u8 {
         edu.control.set_mode(MODES[usize::from(round) % MODES.len()]);
         let mut buffer = edu.dma.buffer(1000).map_err(|error| format!("{error}"))?;
         buffer.fill(round);

@@ -73,10 +73,7 @@ pub fn functions() -> Vec<(Function, Option<Arc<str>>)> {
 /// Looks for functions and starts their drivers. What a driver has to complain of is in the log.
 pub fn start() {
     let windows = WINDOWS.get().map_or(&[][..], Vec::as_slice);
-    if windows.is_empty() {
-        log::warn!("pci: firmware names no configuration window (MCFG): no device is found");
-    }
-    let functions = pci::scan(windows, &pci::machine_map());
+    let functions = pci::scan_machine(windows);
     log::debug!("pci: {} functions: {functions:?}", functions.len());
     FOUND.lock().clone_from(&functions);
     functions.into_iter().for_each(begin);
@@ -142,19 +139,32 @@ fn begin(function: Function) {
 }
 
 async fn drive_nvme(driven: &Driven, function: &Function) {
-    let name = driven.name.to_string();
-    let attached = nvme::attach(name, function, DmaDomain::machine(), Writable::Yes);
+    let cores: Vec<u16> = (0..platform::core_count() as u16).collect();
+    // One for the admin queue, on this core, and one for each I/O queue.
+    let vectors: Vec<u16> = core::iter::once(0).chain(cores.iter().copied()).collect();
+    let interrupts = function.interrupts(&vectors).vectors;
+    let attached = nvme::attach(
+        driven.name.to_string(),
+        function,
+        DmaDomain::machine(),
+        Writable::Yes,
+        interrupts,
+        &cores,
+        default_mode(),
+    );
     let mut parts = match attached {
         Ok(parts) => parts,
         Err(error) => return log::error!("{}: {error}: not used", driven.name),
     };
     parts.stop = driven.stop.clone();
-    let _ = (default_mode(), platform::core_count());
     let announced = driven.clone();
     let announce = move |found: Vec<Namespace<Pollux>>| {
         let disks = found.into_iter().map(|namespace| {
             let name = format!("{}n{}", announced.name, namespace.name().1);
-            (Block::new(name, Device::Nvme(namespace)), String::from("NVMe"))
+            let description = namespace
+                .identity()
+                .map_or_else(String::new, |who| format!("{} {}", who.model(), who.serial()));
+            (Block::new(name, Device::Nvme(namespace)), description)
         });
         list(&announced, disks.collect());
     };

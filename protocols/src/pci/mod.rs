@@ -6,6 +6,7 @@
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI Express Base Specification 5.0, 7.5.
 
 mod bar;
+mod bridge;
 mod capability;
 mod class;
 pub mod express;
@@ -17,6 +18,7 @@ pub mod power;
 use core::fmt;
 
 pub use self::bar::{BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, bar, bar_base, bar_offset};
+pub use self::bridge::{BridgeWindows, Span};
 pub use self::capability::{Capabilities, Capability, capabilities, id};
 pub use self::class::class_name;
 pub use self::extended::{ExtendedCapabilities, ExtendedCapability, extended_capabilities};

@@ -18,10 +18,10 @@ fn remains(
     let history = &history[..events];
     let flushed = history.iter().rposition(|event| matches!(event, Event::Flushed));
     for (at, event) in history.iter().enumerate() {
-        if let Event::Written(start, bytes) = event {
-            if Some(at) < flushed || is_kept() {
-                image[*start..start + bytes.len()].copy_from_slice(bytes);
-            }
+        if let Event::Written(start, bytes) = event
+            && (Some(at) < flushed || is_kept())
+        {
+            image[*start..start + bytes.len()].copy_from_slice(bytes);
         }
     }
     image
@@ -39,7 +39,7 @@ fn changed(volume: &Volume<Rc<RamDisk>>, round: u32) {
     let kept = "/work/one that stays";
     run(volume.write(kept, u64::from(round) * 900, &pattern(round, 1500), Missing::Create))
         .expect("written");
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         run(volume.rename(&ours, &format!("/File of round number {round}"))).expect("renamed");
     }
     if round % 4 == 3 {
@@ -109,7 +109,8 @@ fn a_clean_volume_is_marked_dirty_before_it_is_changed() {
         let events = history.as_deref().expect("kept");
         assert!(matches!(events, [Event::Written(..), .., Event::Flushed]));
     }
-    let remounted = |bench: &Bench| mounted(bench.disk.bytes.borrow().clone(), 512).expect("mounts");
+    let remounted =
+        |bench: &Bench| mounted(bench.disk.bytes.borrow().clone(), 512).expect("mounts");
     let was_dirty = |bench: &Bench| run(remounted(bench).volume.kind()).expect("known").was_dirty;
     assert!(was_dirty(&bench));
     run(bench.volume.sync()).expect("synced");

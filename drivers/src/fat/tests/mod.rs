@@ -309,6 +309,24 @@ fn a_file_is_read_in_large_pieces() {
 }
 
 #[test]
+fn a_file_is_written_in_large_pieces() {
+    let machine = SimMachine::new();
+    let disk = Rc::new(RamDisk::of(512, formatted(FAT32)));
+    let volume = run(Volume::mount(disk.clone(), &machine.dma())).expect("it mounts");
+    let bytes = pattern(4, 4 << 20);
+    for (piece, at) in bytes.chunks(256 << 10).zip((0..).step_by(256 << 10)) {
+        run(volume.write("large", at, piece, Missing::Create)).expect("written");
+    }
+    run(volume.sync()).expect("synced");
+    assert!(read_all(&volume, "large", 1 << 20) == Ok(bytes));
+    // 64 pieces of 64 KiB, two tables of 64 blocks, a few of directories and marks.
+    let (writes, reads) = (disk.writes.get(), disk.reads.get());
+    assert!(writes <= 64 + 2 * 64 + 20, "{writes} writes");
+    assert!(reads <= 64 + 80, "{reads} reads");
+    tools::check(&disk.bytes.borrow());
+}
+
+#[test]
 fn several_volumes_and_several_tasks() {
     let first = mounted(filled(FAT12), 512).expect("it mounts");
     let second = mounted(filled(FAT32), 512).expect("it mounts");

@@ -263,7 +263,9 @@ fn played(shape: Shape, block: u32, steps: &[(Step, Fate)]) {
             Some(Ok(read)) => {
                 let after = should.unwrap_or_else(|| panic!("{step:?} should be refused"));
                 if let (Some(read), Step::Read { path, offset, bytes }) = (read, step) {
-                    let Some(Item::File(contents)) = map.get(PATHS[*path]) else { panic!("a file") };
+                    let Some(Item::File(contents)) = map.get(PATHS[*path]) else {
+                        panic!("a file")
+                    };
                     let start = (*offset).min(contents.len());
                     let end = (offset + bytes).min(contents.len()).max(start);
                     assert!(read == contents[start..end], "{step:?}");

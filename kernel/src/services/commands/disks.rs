@@ -1,5 +1,6 @@
 //! The shell's commands on disks: what there is, raw blocks, who may write.
 
+use super::health;
 use crate::devices::{self, Block, Listed};
 use crate::services::console;
 use alloc::format;
@@ -41,6 +42,9 @@ pub enum DiskError {
         /// How.
         error: StorageError,
     },
+    /// It does not say how it is.
+    #[error("{0}: {1}")]
+    Health(String, String),
     /// The blocks do not hold what they should.
     #[error("byte {0} differs")]
     Differs(u64),
@@ -234,4 +238,12 @@ pub async fn hexdump(name: &str, lba: &str, blocks: Option<&str>) -> Done {
         Ok(())
     })
     .await
+}
+
+/// `health DISK`.
+pub async fn health(name: &str) -> Done {
+    let block = open(name, Writable::No)?;
+    let lines = health::lines(block.device()).await;
+    console::say_all(lines.map_err(|why| DiskError::Health(name.into(), why))?);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod disks;
 mod files;
+mod health;
 
 use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
@@ -60,6 +61,7 @@ const HELP: &[(&str, &str)] = &[
     ("cp FROM TO", "copy a file, VOLUME:/PATH each"),
     ("rm VOLUME:/PATH", "remove a file or an empty directory"),
     ("mkdir VOLUME:/PATH", "make a directory"),
+    ("health DISK", "what a disk says of itself, and what its queues have done"),
     ("uptime", "how long since the kernel's entry"),
     ("reboot, poweroff", "leave"),
     ("panic", "stop the kernel with an epitaph"),
@@ -116,6 +118,7 @@ pub async fn run(shell: &Shell, line: &str) {
         ("hexdump", [disk, lba, blocks]) => {
             told("hexdump", disks::hexdump(disk, lba, Some(blocks)).await);
         }
+        ("health", [disk]) => told("health", disks::health(disk).await),
         ("uptime", []) => console::say(listings::uptime()),
         ("reboot", []) => {
             console::say("reboot");
