@@ -15,7 +15,7 @@ use super::queue::{Ended, Queue};
 use super::{COMMAND_LIMIT, Controller, NvmeError, after};
 
 impl Controller {
-    /// Enables the controller, which has been reset, and creates its queues. Says what it is.
+    /// Enables the controller, which has been reset. Says what it is.
     pub(super) async fn begin<P: Platform>(&self) -> Result<Identity, NvmeError> {
         self.registers.enable::<P>(&self.admin).await?;
         self.admin.open(None);
@@ -24,7 +24,6 @@ impl Controller {
         if identity.has_doorbell_buffer() {
             self.mirror_doorbells::<P>().await?;
         }
-        self.create_queues::<P>().await?;
         match self.admin::<P>("reporting events", Command::set_events(EVENTS_WANTED), None).await {
             Ok(_) | Err(NvmeError::Refused(_)) => Ok(identity),
             Err(error) => Err(error),
@@ -48,7 +47,8 @@ impl Controller {
         }
     }
 
-    async fn create_queues<P: Platform>(&self) -> Result<(), NvmeError> {
+    /// Creates and opens as many I/O queues as the controller grants.
+    pub(super) async fn create_queues<P: Platform>(&self) -> Result<(), NvmeError> {
         let wanted = self.io.len();
         let command = Command::set_queue_count(wanted as u16);
         let (result, _) = self.admin::<P>("the number of queues", command, None).await?;

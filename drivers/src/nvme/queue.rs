@@ -140,6 +140,10 @@ impl Queue {
             let register = registers.doorbell(number, which);
             Doorbell::new(registers.region().clone(), register, place)
         };
+        let control = CompletionControl::new(mode);
+        if vector.is_none() {
+            control.set_polled();
+        }
         Ok(Self {
             name: registers.name().to_string(),
             number,
@@ -169,7 +173,7 @@ impl Queue {
             lists: Lists::new(dma.clone(), slots.depth()),
             slots,
             gate: Gate::new(),
-            control: CompletionControl::new(mode),
+            control,
             trouble,
         })
     }
