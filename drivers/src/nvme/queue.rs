@@ -22,7 +22,7 @@ use executor::sync::Notify;
 use executor::{Instant, Platform, timeout};
 use futures_util::future::{Either, select};
 use hal::clock::Ticks;
-use hal::dma::{DeviceAddress, DmaDomain, DmaRing, Loan, Memory};
+use hal::dma::{DeviceAddress, Direction, DmaDomain, DmaRing, Loan, Memory};
 use protocols::nvme::{Command, Page, Phase, QueueDoorbell, ShadowPlace, Status};
 use spin::Mutex;
 
@@ -97,11 +97,15 @@ pub(super) struct Queue {
     pub(super) trouble: Arc<Notify>,
 }
 
+/// The memory of a command, if it has any, and what the controller does with it. It is lent only
+/// once there is a slot to own it: until then whoever waits may go away with it.
+pub(super) type Cargo = Option<(Memory, Direction)>;
+
 /// What became of the attempt to submit.
 enum Attempt<'a> {
     Started(Submitted<'a, Option<Loan>, Ended>),
-    NotNow(Option<Loan>),
-    Refused(Option<Loan>, Ended),
+    NotNow(Option<Memory>),
+    Refused(Option<Memory>, Ended),
 }
 
 /// Who is to be told of a command.
@@ -195,40 +199,47 @@ impl Queue {
         Page(self.addresses.1.0)
     }
 
-    /// Has the controller carry out `command` with the memory of `loan`, and waits for it.
+    /// Has the controller carry out `command` with the memory of `cargo`, and waits for it.
     #[inline]
     pub(super) async fn carry_out<P: Platform>(
         &self,
         command: Command,
-        loan: Option<Loan>,
+        cargo: Cargo,
     ) -> Finished<Option<Memory>, Ended> {
         let deadline = P::now().after(self.limit_ticks);
-        self.carry_out_until::<P>(command, loan, deadline).await
+        self.carry_out_until::<P>(command, cargo, deadline).await
     }
 
     /// The same, and it is overdue from `deadline` on.
     pub(super) async fn carry_out_until<P: Platform>(
         &self,
         command: Command,
-        mut loan: Option<Loan>,
+        cargo: Cargo,
         deadline: Instant,
     ) -> Finished<Option<Memory>, Ended> {
+        let (mut memory, direction) = match cargo {
+            Some((memory, direction)) => (Some(memory), direction),
+            None => (None, Direction::Both),
+        };
         loop {
             let reserved = match self.slots.try_reserve() {
                 Some(reserved) => reserved,
                 None => match self.wait_for_room::<P>(deadline).await {
                     Ok(reserved) => reserved,
-                    Err(ended) => return not_started(loan, ended),
+                    Err(result) => return Finished { result, returned: Some(memory) },
                 },
             };
+            let loan = memory.map(|memory| memory.lend(direction));
             match self.attempt(reserved, command, loan, Ticks(deadline.0)) {
                 Attempt::Started(submitted) => return submitted.await,
-                Attempt::Refused(loan, ended) => return not_started(loan, ended),
-                Attempt::NotNow(back) => loan = back,
+                Attempt::Refused(memory, result) => {
+                    return Finished { result, returned: Some(memory) };
+                }
+                Attempt::NotNow(back) => memory = back,
             }
             let open = self.gate.leaves(Passage::Paused);
             if timeout::<P, _>(deadline, open).await.is_err() {
-                return not_started(loan, Ended::TimedOut);
+                return Finished { result: Ended::TimedOut, returned: Some(memory) };
             }
         }
     }
@@ -257,15 +268,15 @@ impl Queue {
             None => command,
             Some(lent) => match self.lists.describe(reserved.index(), lent) {
                 Ok(prp) => command.with_memory(prp),
-                Err(_) => return Attempt::Refused(loan, Ended::NoMemory),
+                Err(_) => return Attempt::Refused(loan.reclaim(), Ended::NoMemory),
             },
         };
         let mut submission = self.submission.lock();
         let Submission { passage, ring, tail, doorbell, unrung, submitted } = &mut *submission;
         let ring = match (*passage, ring) {
             (Passage::Open, Some(ring)) => ring,
-            (Passage::Paused, _) => return Attempt::NotNow(loan),
-            _ => return Attempt::Refused(loan, Ended::Gone),
+            (Passage::Paused, _) => return Attempt::NotNow(loan.reclaim()),
+            _ => return Attempt::Refused(loan.reclaim(), Ended::Gone),
         };
         let entry = command.called(reserved.id().0);
         let started = reserved.submit(loan, deadline);
@@ -291,9 +302,4 @@ impl Queue {
         }
         Attempt::Started(started)
     }
-}
-
-/// Not submitted: the controller knows nothing of the memory.
-fn not_started(loan: Option<Loan>, result: Ended) -> Finished<Option<Memory>, Ended> {
-    Finished { result, returned: Some(Lent::reclaim(loan)) }
 }
