@@ -22,7 +22,7 @@ impl Controller {
         self.admin.open(None);
         let page = self.identify::<P>("identify", Command::identify_controller()).await?;
         let identity = Identity::new_checked(&page)?;
-        if identity.has_doorbell_buffer() {
+        if identity.has_doorbell_buffer() && self.io.iter().all(Queue::can_be_mirrored) {
             self.mirror_doorbells::<P>().await?;
         }
         match self.admin::<P>("reporting events", Command::set_events(EVENTS_WANTED), None).await {

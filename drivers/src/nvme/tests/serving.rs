@@ -252,7 +252,7 @@ fn what_can_be_asked(mode: CompletionMode) {
         model.health[1..4].copy_from_slice(&[0x2c, 0x01, 77]);
         let mut error = [0; 64];
         error[0] = 5;
-        error[12] = 0x81 << 1 & 0xff;
+        error[12] = 0x02;
         model.errors = std::vec![error];
     });
     let ((), end, memory) = drive(mode, model, async |_, namespace| {
