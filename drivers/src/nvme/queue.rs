@@ -14,6 +14,7 @@
 //! the note. So after the last note there is a notification, after that a turn of the reaper, and
 //! that turn rings. Nothing of this is lock-free but the notification, which the executor checks.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -199,7 +200,8 @@ impl Queue {
         Page(self.addresses.1.0)
     }
 
-    /// Has the controller carry out `command` with the memory of `cargo`, and waits for it.
+    /// Has the controller carry out `command` with the memory of `cargo`, and waits for it. The way
+    /// through a queue that has room and is open is short: there is no future but the slot's.
     #[inline]
     pub(super) async fn carry_out<P: Platform>(
         &self,
@@ -207,7 +209,15 @@ impl Queue {
         cargo: Cargo,
     ) -> Finished<Option<Memory>, Ended> {
         let deadline = P::now().after(self.limit_ticks);
-        self.carry_out_until::<P>(command, cargo, deadline).await
+        let (memory, direction) = split(cargo);
+        match self.start(command, memory, direction, deadline) {
+            Attempt::Started(submitted) => submitted.await,
+            Attempt::Refused(memory, result) => Finished { result, returned: Some(memory) },
+            Attempt::NotNow(memory) => {
+                let waiting = self.wait_and_carry_out::<P>(command, memory, direction, deadline);
+                Box::pin(waiting).await
+            }
+        }
     }
 
     /// The same, and it is overdue from `deadline` on.
@@ -217,20 +227,23 @@ impl Queue {
         cargo: Cargo,
         deadline: Instant,
     ) -> Finished<Option<Memory>, Ended> {
-        let (mut memory, direction) = match cargo {
-            Some((memory, direction)) => (Some(memory), direction),
-            None => (None, Direction::Both),
-        };
+        let (memory, direction) = split(cargo);
+        self.wait_and_carry_out::<P>(command, memory, direction, deadline).await
+    }
+
+    async fn wait_and_carry_out<P: Platform>(
+        &self,
+        command: Command,
+        mut memory: Option<Memory>,
+        direction: Direction,
+        deadline: Instant,
+    ) -> Finished<Option<Memory>, Ended> {
         loop {
-            let reserved = match self.slots.try_reserve() {
-                Some(reserved) => reserved,
-                None => match self.wait_for_room::<P>(deadline).await {
-                    Ok(reserved) => reserved,
-                    Err(result) => return Finished { result, returned: Some(memory) },
-                },
+            let reserved = match self.wait_for_room::<P>(deadline).await {
+                Ok(reserved) => reserved,
+                Err(result) => return Finished { result, returned: Some(memory) },
             };
-            let loan = memory.map(|memory| memory.lend(direction));
-            match self.attempt(reserved, command, loan, Ticks(deadline.0)) {
+            match self.attempt(reserved, command, memory, direction, deadline) {
                 Attempt::Started(submitted) => return submitted.await,
                 Attempt::Refused(memory, result) => {
                     return Finished { result, returned: Some(memory) };
@@ -257,13 +270,29 @@ impl Queue {
     }
 
     #[inline]
+    fn start(
+        &self,
+        command: Command,
+        memory: Option<Memory>,
+        direction: Direction,
+        deadline: Instant,
+    ) -> Attempt<'_> {
+        match self.slots.try_reserve() {
+            Some(reserved) => self.attempt(reserved, command, memory, direction, deadline),
+            None => Attempt::NotNow(memory),
+        }
+    }
+
+    #[inline]
     fn attempt<'a>(
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,
         command: Command,
-        loan: Option<Loan>,
-        deadline: Ticks,
+        memory: Option<Memory>,
+        direction: Direction,
+        deadline: Instant,
     ) -> Attempt<'a> {
+        let loan = memory.map(|memory| memory.lend(direction));
         let command = match &loan {
             None => command,
             Some(lent) => match self.lists.describe(reserved.index(), lent) {
@@ -279,7 +308,7 @@ impl Queue {
             _ => return Attempt::Refused(loan.reclaim(), Ended::Gone),
         };
         let entry = command.called(reserved.id().0);
-        let started = reserved.submit(loan, deadline);
+        let started = reserved.submit(loan, Ticks(deadline.0));
         ring.set_entry(usize::from(*tail), entry.0);
         *tail = if *tail + 1 == self.entries { 0 } else { *tail + 1 };
         *submitted += 1;
@@ -301,5 +330,12 @@ impl Queue {
             Tell::Nobody => {}
         }
         Attempt::Started(started)
+    }
+}
+
+fn split(cargo: Cargo) -> (Option<Memory>, Direction) {
+    match cargo {
+        Some((memory, direction)) => (Some(memory), direction),
+        None => (None, Direction::Both),
     }
 }
