@@ -32,7 +32,7 @@ use crate::machine;
 
 mod shared;
 
-pub use shared::{Loan, Memory, SharedLoan, SharedPages};
+pub use shared::{Loan, Memory, SharedLoan, SharedPages, SharedPagesBuilder};
 
 static LEAKED: AtomicUsize = AtomicUsize::new(0);
 

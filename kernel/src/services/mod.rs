@@ -3,6 +3,7 @@
 
 pub mod alarms;
 pub mod bench;
+pub mod block;
 pub mod commands;
 pub mod console;
 pub mod input;
@@ -18,7 +19,6 @@ use crate::platform::{self, Pollux};
 use crate::{checks, clock, devices};
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use executor::Instant;
 use hal::x86_64::time;
 use kernel_text::options::{Options, Samples, Task, Then};
@@ -68,7 +68,7 @@ pub async fn init() {
             Outcome::of(&result)
         }
         Task::Test(filter) => checks::run(filter, options.exit).await,
-        Task::Attack => attack(&options).await,
+        Task::Attack { arguments } => attack(&options, arguments).await,
         Task::Run { name, arguments } => run_program(name, arguments).await,
     };
     if options.then == Then::Leave {
@@ -111,8 +111,8 @@ async fn run_program(name: &str, arguments: &[String]) -> Outcome {
 }
 
 /// Runs the attack suite and counts the frames before and after: none may be lost.
-async fn attack(options: &Options) -> Outcome {
-    let mut arguments = Vec::new();
+async fn attack(options: &Options, arguments: &[String]) -> Outcome {
+    let mut arguments = arguments.to_vec();
     if options.samples == Samples::Quick {
         arguments.push(String::from("quick"));
     }
