@@ -175,8 +175,7 @@ impl Space {
         let tables = self.tables()?;
         let range = {
             let mut regions = self.regions.lock();
-            let range =
-                if address == 0 { regions.find(shared.bytes() as u64)? } else { range };
+            let range = if address == 0 { regions.find(shared.bytes() as u64)? } else { range };
             regions.insert(range, protection)?;
             range
         };
@@ -186,8 +185,7 @@ impl Space {
             let now = done..shared.count().min(done + LARGE_BATCH as usize);
             let bytes = now.len() as u64 * PAGE as u64;
             let piece = shared.part(now).ok_or(Error::InvalidArgument)?;
-            let mapped =
-                tables.map_shared(VirtAddr(at), &piece, access(protection), access(most));
+            let mapped = tables.map_shared(VirtAddr(at), &piece, access(protection), access(most));
             if let Err(why) = mapped {
                 self.take_away(Range { start: range.start, end: at }).await?;
                 self.regions.lock().take_back(range);
