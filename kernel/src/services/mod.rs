@@ -113,6 +113,12 @@ async fn run_program(name: &str, arguments: &[String]) -> Outcome {
 /// Runs the attack suite and counts the frames before and after: none may be lost.
 async fn attack(options: &Options, arguments: &[String]) -> Outcome {
     let mut arguments = arguments.to_vec();
+    // The service for disks is attacked too: by way of one that may only be read.
+    if !arguments.iter().any(|word| word == "--disk")
+        && let Some(disk) = devices::disks().first()
+    {
+        arguments.extend(["--disk", disk.name()].map(String::from));
+    }
     if options.samples == Samples::Quick {
         arguments.push(String::from("quick"));
     }

@@ -1,7 +1,7 @@
 //! The client's side of the ring.
 
 use super::layout::{
-    CLIENT_SLEEPS, ENDED, Layout, POSTED, REAPED, SERVER_SLEEPS, SUBMITTED, Words,
+    CLIENT_SLEEPS, ENDED, Layout, POSTED, REAPED, SERVER_SLEEPS, SUBMISSION, SUBMITTED, Words,
 };
 use super::request::{Completion, Request};
 use super::{Corrupt, Wake};
@@ -41,11 +41,20 @@ impl Client {
 
     /// Writes a request. The service sees it after [`Client::publish`].
     pub fn submit(&mut self, words: &impl Words, request: Request) -> Result<(), Full> {
+        self.submit_words(words, request.to_words())
+    }
+
+    /// Writes the words of a request, whatever they say.
+    pub fn submit_words(
+        &mut self,
+        words: &impl Words,
+        request: [u64; SUBMISSION],
+    ) -> Result<(), Full> {
         if self.in_flight() >= u64::from(self.layout.entries()) {
             return Err(Full);
         }
         let at = self.layout.submission(self.submitted);
-        for (word, value) in request.to_words().into_iter().enumerate() {
+        for (word, value) in request.into_iter().enumerate() {
             words.store(at + word, value);
         }
         self.submitted += 1;
