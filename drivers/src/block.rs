@@ -16,6 +16,7 @@ use core::fmt;
 use executor::Platform;
 use hal::dma::Memory;
 
+use crate::completion::CompletionMode;
 use crate::nvme;
 use crate::storage::{
     Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
@@ -34,6 +35,15 @@ macro_rules! ask {
             Device::Nvme($inner) => $answer,
         }
     };
+}
+
+impl<P: Platform> Device<P> {
+    /// What kind of device it is, as figures and names call it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Nvme(_) => "nvme",
+        }
+    }
 }
 
 /// Some or all blocks of a device.
@@ -93,6 +103,16 @@ impl<P: Platform> BlockHandle<P> {
     /// What the blocks are of.
     pub fn device(&self) -> &Device<P> {
         &self.device
+    }
+
+    /// How the completions of the device's controller are noticed.
+    pub fn completion_mode(&self) -> CompletionMode {
+        ask!(&*self.device, device => device.completion_mode())
+    }
+
+    /// Changes that, for all that the controller does.
+    pub fn set_completion_mode(&self, mode: CompletionMode) {
+        ask!(&*self.device, device => device.set_completion_mode(mode));
     }
 
     /// Where on the device they begin.

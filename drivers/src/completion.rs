@@ -10,7 +10,7 @@
 
 use core::fmt;
 use core::str::FromStr;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 
 use executor::sync::Notify;
@@ -64,18 +64,26 @@ impl FromStr for CompletionMode {
 pub struct CompletionControl {
     mode: AtomicU8,
     attention: Notify,
+    interrupts: AtomicU64,
 }
 
 impl CompletionControl {
     /// In this mode.
     pub const fn new(mode: CompletionMode) -> Self {
-        Self { mode: AtomicU8::new(mode as u8), attention: Notify::new() }
+        Self {
+            mode: AtomicU8::new(mode as u8),
+            attention: Notify::new(),
+            interrupts: AtomicU64::new(0),
+        }
     }
 
     /// The mode.
     pub fn mode(&self) -> CompletionMode {
-        let stored = self.mode.load(Ordering::Relaxed);
-        CompletionMode::ALL.into_iter().find(|mode| *mode as u8 == stored).unwrap_or_default()
+        match self.mode.load(Ordering::Relaxed) {
+            stored if stored == CompletionMode::Poll as u8 => CompletionMode::Poll,
+            stored if stored == CompletionMode::Msix as u8 => CompletionMode::Msix,
+            _ => CompletionMode::Adaptive,
+        }
     }
 
     /// Changes the mode; the reaper follows at once.
@@ -96,6 +104,15 @@ impl CompletionControl {
     /// overdue, since its interrupt may have been lost.
     pub fn look_now(&self) {
         self.attention.notify();
+    }
+
+    /// How many interrupts have arrived for the queue.
+    pub fn interrupts(&self) -> u64 {
+        self.interrupts.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_interrupts(&self, count: u32) {
+        self.interrupts.fetch_add(u64::from(count), Ordering::Relaxed);
     }
 
     pub(crate) fn poll_attention(&self, context: &mut Context<'_>) -> Poll<()> {

@@ -21,7 +21,13 @@ pub mod slots;
 #[cfg(not(loom))]
 pub mod block;
 #[cfg(not(loom))]
+pub mod cache;
+#[cfg(not(loom))]
 pub mod completion;
+#[cfg(not(loom))]
+pub mod edu;
+#[cfg(not(loom))]
+pub mod fat;
 #[cfg(not(loom))]
 pub mod input;
 #[cfg(not(loom))]

@@ -1,6 +1,9 @@
 //! A disk in ordinary memory, for the tests of what stands on a storage device.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
 use std::vec;
 use std::vec::Vec;
 
@@ -13,6 +16,20 @@ use crate::storage::{
 /// Most bytes one operation carries.
 const MOST: u32 = 64 << 10;
 
+/// When an operation is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    AtOnce,
+    SecondPoll,
+}
+
+/// Something that happened to the disk.
+pub(crate) enum Event {
+    /// These bytes were written at this byte.
+    Written(usize, Vec<u8>),
+    Flushed,
+}
+
 pub(crate) struct RamDisk {
     info: StorageInfo,
     pub(crate) bytes: RefCell<Vec<u8>>,
@@ -20,12 +37,15 @@ pub(crate) struct RamDisk {
     pub(crate) reads: Cell<u64>,
     pub(crate) writes: Cell<u64>,
     pub(crate) flushes: Cell<u64>,
+    /// Whether operations are over at once, or at the second poll.
+    pub(crate) pace: Cell<Pace>,
+    /// What was written and flushed, in order, once somebody wants to know.
+    pub(crate) history: RefCell<Option<Vec<Event>>>,
     /// What becomes of the next operations, the last one first; empty: they succeed.
     pub(crate) errors: RefCell<Vec<Option<StorageError>>>,
 }
 
 impl RamDisk {
-    #[allow(dead_code, reason = "for those who need an empty one")]
     pub(crate) fn new(block_size: u32, blocks: u64) -> Self {
         Self::of(block_size, vec![0; block_size as usize * blocks as usize])
     }
@@ -46,7 +66,29 @@ impl RamDisk {
             reads: Cell::new(0),
             writes: Cell::new(0),
             flushes: Cell::new(0),
+            pace: Cell::new(Pace::AtOnce),
+            history: RefCell::new(None),
             errors: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The same disk, read-only.
+    pub(crate) fn read_only(mut self) -> Self {
+        self.info.writable = Writable::No;
+        self
+    }
+
+    async fn wait(&self) {
+        let mut is_over = self.pace.get() == Pace::AtOnce;
+        poll_fn(|_| {
+            if core::mem::replace(&mut is_over, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn record(&self, event: impl FnOnce() -> Event) {
+        if let Some(history) = &mut *self.history.borrow_mut() {
+            history.push(event());
         }
     }
 
@@ -61,7 +103,11 @@ impl StorageDevice for RamDisk {
     }
 
     async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
+        self.wait().await;
         let length = memory.bytes();
+        if what == Transfer::Write && self.info.writable == Writable::No {
+            return Completion::refused(StorageError::ReadOnly, memory);
+        }
         if let Err(error) = self.info.blocks_of(lba, length).and_then(|_| self.verdict()) {
             return Completion::refused(error, memory);
         }
@@ -78,14 +124,32 @@ impl StorageDevice for RamDisk {
             Transfer::Write => {
                 self.writes.set(self.writes.get() + 1);
                 place.copy_from_slice(&buf);
+                self.record(|| Event::Written(start, buf.to_vec()));
             }
         }
         Completion { result: Ok(()), buf: Some(buf.into()) }
     }
 
     async fn flush(&self) -> Result<(), StorageError> {
+        self.wait().await;
         self.verdict()?;
         self.flushes.set(self.flushes.get() + 1);
+        self.record(|| Event::Flushed);
         Ok(())
+    }
+}
+
+/// A disk that the test and what it tests both hold.
+impl StorageDevice for Rc<RamDisk> {
+    fn info(&self) -> &StorageInfo {
+        &self.info
+    }
+
+    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
+        RamDisk::transfer(self, what, lba, memory).await
+    }
+
+    async fn flush(&self) -> Result<(), StorageError> {
+        RamDisk::flush(self).await
     }
 }

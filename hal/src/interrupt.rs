@@ -24,6 +24,38 @@ use futures_util::task::AtomicWaker;
 
 use crate::machine;
 
+/// Why there is no interrupt to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror_no_std::Error)]
+pub enum InterruptError {
+    /// All device vectors of that core are taken.
+    #[error("core {0} has no free interrupt vector: use another core")]
+    NoVector(u16),
+    /// All latches are taken.
+    #[error("too many device interrupts in use")]
+    NoLatch,
+    /// That core is not up.
+    #[error("core {0} is not running: use another core")]
+    NoSuchCore(u16),
+    /// No I/O APIC has that line, or it is wired to NMI.
+    #[error("interrupt line {0} does not exist or is not a device's")]
+    NoSuchLine(u32),
+    /// Somebody else has the line.
+    #[error("interrupt line {0} is taken, and lines are not shared")]
+    LineTaken(u32),
+    /// The core's APIC id does not fit into a message (that takes interrupt remapping).
+    #[error("core {0} cannot be reached by device interrupts: use one with a lower APIC id")]
+    Unreachable(u16),
+}
+
+/// What a device is told to write to interrupt a core (Intel SDM vol. 3A, 12.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Message {
+    /// Where to.
+    pub address: u64,
+    /// What.
+    pub data: u32,
+}
+
 /// What an interrupt handler sets and a driver awaits.
 #[derive(Debug, Default)]
 pub struct InterruptLatch {

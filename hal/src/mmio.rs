@@ -12,7 +12,7 @@
 //! counted ([`DeviceRegion::stray_accesses`]); the simulated machine reports it as a violation. So
 //! an offset computed from what a broken device said can neither panic nor reach something else.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -162,6 +162,20 @@ impl DeviceRegion {
         Ok(part)
     }
 
+    /// A reference that keeps nothing mapped, for whoever hands out further parts.
+    pub(crate) fn downgrade(&self) -> WeakRegion {
+        WeakRegion {
+            window: self.window.downgrade(),
+            start: self.start,
+            bytes: self.bytes,
+            strays: Arc::downgrade(&self.strays),
+        }
+    }
+
+    pub(crate) fn window(&self) -> &machine::Window {
+        &self.window
+    }
+
     /// Reads `register`, once; memory read after this is read after it.
     #[inline]
     pub fn read<T: RegisterValue>(&self, register: Register<T>) -> T {
@@ -215,6 +229,24 @@ impl DeviceRegion {
     }
 }
 
+/// A [`DeviceRegion`] as long as somebody else keeps it mapped.
+#[derive(Clone)]
+pub(crate) struct WeakRegion {
+    window: machine::WeakWindow,
+    start: usize,
+    bytes: usize,
+    strays: Weak<AtomicU32>,
+}
+
+impl WeakRegion {
+    /// The region, if any part of it is still in use.
+    pub(crate) fn upgrade(&self) -> Option<DeviceRegion> {
+        let strays = self.strays.upgrade()?;
+        let window = self.window.upgrade()?;
+        Some(DeviceRegion { window, start: self.start, bytes: self.bytes, strays })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,8 +293,12 @@ mod tests {
         assert_eq!(part.part(8..17).err(), Some(MmioError::OutOfRange));
         let backwards = std::ops::Range { start: 9, end: 8 };
         assert_eq!(part.part(backwards).err(), Some(MmioError::OutOfRange));
+        let weak = region.downgrade();
         drop(region);
         assert_eq!(part.read(Register::<u32>::at(4)), 7);
+        assert_eq!(weak.upgrade().map(|region| region.bytes()), Some(256));
+        drop(part);
+        assert!(weak.upgrade().is_none());
     }
 
     #[test]

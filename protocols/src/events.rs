@@ -66,6 +66,7 @@ pub const fn unit_name(unit: Unit) -> &'static str {
         Unit::Ticks => "ticks",
         Unit::PerSecond => "per_second",
         Unit::Cycles => "cycles",
+        Unit::BytesPerSecond => "bytes_per_second",
     }
 }
 

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: boots, measures, publishes.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::boot::{self, Echo, Ended, SUCCESS};
+use crate::drives::{self, Cache, Drive, Image, Port};
 use crate::medium;
 use crate::metrics::{self, Metric};
 use crate::options::Options;
@@ -23,6 +26,8 @@ use crate::workspace::Workspace;
 const LIMIT: Duration = Duration::from_secs(900);
 /// Instructions are counted on one thread, firmware included.
 const ICOUNT_LIMIT: Duration = Duration::from_secs(3600);
+/// Size of the disks measured.
+const DISK_BYTES: u64 = 256 << 20;
 const HOST_LIMIT: Duration = Duration::from_secs(1800);
 
 /// `cargo xtask bench`.
@@ -65,9 +70,13 @@ pub fn measure(
 ) -> Result<(Value, Vec<Metric>)> {
     let parts = run::parts(workspace, options)?;
     let folder = run::folder(workspace, "bench")?;
-    let machine = Machine::by_options(options, Console::Pipe, folder.path.clone())?;
+    let mut machine = Machine::by_options(options, Console::Pipe, folder.path.clone())?;
+    machine.drives = disks(&machine.dir)?;
+    let names: Vec<String> = drives::named(&machine.drives).map(|(name, _)| name).collect();
+    let names = names.join(",");
+    let (measured, writable) = (format!("bench.disk={names}"), format!("disk.write={names}"));
     let prefix = options.filter.as_ref().map(|filter| format!("bench.filter={filter}"));
-    let mut words = vec!["headless", "exit=qemu"];
+    let mut words = vec!["headless", "exit=qemu", &measured, &writable];
     words.extend(prefix.as_deref());
     words.extend(options.icount.then_some("icount"));
     let line = medium::command_line(options, &words);
@@ -76,6 +85,9 @@ pub fn measure(
     let default = if options.icount { ICOUNT_LIMIT } else { LIMIT };
     let limit = options.timeout.unwrap_or(default);
     let outcome = boot::boot(&machine, emulator, limit, Echo::Shown, &[], &|_| false)?;
+    for drive in &machine.drives {
+        drive.remove();
+    }
     if outcome.ended != Ended::Status(SUCCESS) {
         bail!("the benchmark did not end well: {}", outcome.last_words(20));
     }
@@ -85,6 +97,33 @@ pub fn measure(
     }
     let metrics = metrics::published(&records, machine.execution.mode())?;
     Ok((description(workspace, emulator, &machine, &records, &parts.loader.to_string()), metrics))
+}
+
+/// What is measured: for NVMe and for AHCI a disk that keeps nothing, where what is left is QEMU's
+/// emulation and the kernel, and a file, where the host's own disk is added.
+fn disks(dir: &Path) -> Result<Vec<Drive>> {
+    let all = [
+        (Port::Nvme(1, 1), Image::Null { bytes: DISK_BYTES }),
+        (Port::Nvme(2, 1), file(dir.join("nvme.img"))?),
+        (Port::Ahci(0), Image::Null { bytes: DISK_BYTES }),
+        (Port::Ahci(1), file(dir.join("ahci.img"))?),
+    ];
+    Ok(all.map(|(port, image)| Drive { port, block: 512, image, properties: "" }).into())
+}
+
+/// A file that is written to its end, so that reads find data rather than holes, and not cached if
+/// its file system can do without.
+fn file(path: PathBuf) -> Result<Image> {
+    let context = || format!("cannot write {}", path.display());
+    let mut file = File::create(&path).with_context(context)?;
+    let mut bytes = vec![0; 1 << 20];
+    for at in (0..DISK_BYTES).step_by(bytes.len()) {
+        protocols::pattern::fill(1, at, &mut bytes);
+        file.write_all(&bytes).with_context(context)?;
+    }
+    file.sync_all().with_context(context)?;
+    let cache = Cache::least(&path);
+    Ok(Image::File { path, cache, faults: &[] })
 }
 
 /// What the figures were taken on.
@@ -115,6 +154,7 @@ fn description(
         "tsc_hz": boot["tsc_hz"],
         "loader": loader.split(" (").next(),
         "emulator": asked(Command::new(&emulator.qemu).arg("--version")),
+        "file_disks": machine.drives.iter().find_map(Drive::cached),
         "host_cpu": cpu_model(&cpuinfo),
         "host_cores": std::thread::available_parallelism().map_or(1, usize::from),
     })

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::process::Running;
 use crate::qemu::{COMPLAINTS, Machine, RECORDS, SERIAL};
-use crate::qmp::Monitor;
+use crate::script::{Play, Step};
 use crate::setup::Emulator;
 
 /// `isa-debug-exit` turns the kernel's 0x10 into this.
@@ -29,6 +29,8 @@ pub enum Ended {
     TimedOut(String),
     /// What was waited for on the console came, and the machine was ended.
     Seen,
+    /// What was done to it went otherwise than it should, and the machine was ended.
+    Astray(String),
 }
 
 impl Ended {
@@ -41,6 +43,7 @@ impl Ended {
             Self::Status(other) => format!("QEMU left with status {other}"),
             Self::TimedOut(_) => "time limit".to_owned(),
             Self::Seen => "the expected text came".to_owned(),
+            Self::Astray(why) => why.clone(),
         }
     }
 }
@@ -62,6 +65,9 @@ pub struct Outcome {
     pub dir: PathBuf,
 }
 
+/// How long QEMU may take to leave once its monitor has hung up.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// Whether the console is also shown while the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
@@ -71,9 +77,6 @@ pub enum Echo {
     Silent,
 }
 
-/// What a person would type: once the console says the first, the second and Enter.
-pub type Typing = [(&'static str, &'static str)];
-
 /// Runs `machine` (whose console must be [`crate::qemu::Console::Pipe`]) until it ends, the
 /// console holds `enough`, or `limit` has passed.
 pub fn boot(
@@ -81,7 +84,7 @@ pub fn boot(
     emulator: &Emulator,
     limit: Duration,
     echo: Echo,
-    typing: &Typing,
+    script: &[Step],
     enough: &dyn Fn(&str) -> bool,
 ) -> Result<Outcome> {
     machine.prepare(emulator)?;
@@ -90,10 +93,8 @@ pub fn boot(
     let mut command = machine.command(emulator);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints);
     let child = Running::start(&mut command)?;
-    let mut keyboard = child.take_stdin().context("QEMU has no standard input")?;
-    let mut typing = typing.iter();
-    let mut next = typing.next();
-    let mut read_to = 0;
+    let keyboard = child.take_stdin().context("QEMU has no standard input")?;
+    let mut play = Play::new(script, machine, keyboard);
     let console = Arc::new(Mutex::new(Vec::new()));
     let reader = {
         let console = Arc::clone(&console);
@@ -123,22 +124,21 @@ pub fn boot(
             break Ended::Status(status.code().unwrap_or(-1));
         }
         let said = text();
-        if let Some((prompt, line)) = next
-            && let Some(at) = said.get(read_to..).and_then(|new| new.find(prompt))
-        {
-            read_to += at + prompt.len();
-            // A machine that has left meanwhile is noticed in the next round.
-            let _ =
-                keyboard.write_all(format!("{line}\r").as_bytes()).and_then(|()| keyboard.flush());
-            next = typing.next();
+        if let Err(error) = play.advance(&said) {
+            // A monitor that hangs up is a machine that leaves.
+            if let Some(status) = child.wait_until(Some(Instant::now() + LEAVING))? {
+                break Ended::Status(status.code().unwrap_or(-1));
+            }
+            child.kill();
+            break Ended::Astray(format!("{error:#}"));
         }
         if enough(&said) {
             child.kill();
             break Ended::Seen;
         }
         if Instant::now() >= deadline {
-            let registers = match Monitor::connect(&machine.monitor()) {
-                Ok(mut monitor) => monitor.registers(machine.cores),
+            let registers = match play.monitor() {
+                Ok(monitor) => monitor.registers(machine.cores),
                 Err(error) => format!("no registers: {error:#}\n"),
             };
             child.kill();
@@ -152,6 +152,10 @@ pub fn boot(
     // It may have said the words with its last breath.
     let ended = match ended {
         Ended::Status(_) if enough(&serial) => Ended::Seen,
+        Ended::Status(_) if play.advance(&serial).is_err() || play.next().is_some() => {
+            let step = play.next().map_or_else(String::new, |step| format!("{step:?}"));
+            Ended::Astray(format!("{}, before it came to {step}", ended.explained()))
+        }
         ended => ended,
     };
     let read = |name| {

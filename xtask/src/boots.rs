@@ -1,10 +1,15 @@
 //! The table of boots that `test` and `soak` drive from outside. Adding one is adding a line.
+//! Those about disks are in [`storage`].
+
+mod storage;
 
 use anyhow::{Context, Result};
 
-use crate::boot::{FAILURE, SUCCESS, Typing};
+use crate::boot::{FAILURE, SUCCESS};
+use crate::disks::Disk;
 use crate::expect::{EPITAPH, Expect};
 use crate::image::Entry;
+use crate::script::Step;
 
 /// A loader a boot insists on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +54,12 @@ pub struct Boot {
     pub needs: Needs,
     /// What is wrong with the medium.
     pub mutation: Mutation,
-    /// What is typed at the console.
-    pub typing: &'static Typing,
+    /// Disks beside the boot disk, with what they hold before and have to hold afterwards.
+    pub disks: &'static [Disk],
+    /// More devices, as QEMU's `-device` wants them.
+    pub devices: &'static [&'static str],
+    /// What is typed and done while it runs.
+    pub script: &'static [Step],
     /// What has to happen.
     pub expect: Expect,
     /// Names that have to be among the metrics on COM2.
@@ -61,28 +70,40 @@ pub struct Boot {
     pub limit: u64,
 }
 
-const PLAIN: Boot = Boot {
+/// What most boots are like.
+pub const PLAIN: Boot = Boot {
     name: "",
     cores: 4,
     memory: 512,
     words: "exit=qemu",
     needs: Needs::AnyLoader,
     mutation: Mutation::None,
-    typing: &[],
+    disks: &[],
+    devices: &[],
+    script: &[],
     expect: Expect::Status(SUCCESS),
     metrics: &[],
     saved: &[],
     limit: 120,
 };
 
-/// Every figure the benchmark has to come up with on several cores.
+/// Every figure the benchmark has to come up with on several cores and with disks.
 const METRICS: &[&str] = &[
+    "ahci.read128k.qd8",
+    "ahci.read4k.qd1",
+    "ahci.read4k.qd32.msix",
+    "ahci.write4k.qd32.poll",
     "boot.entry_to_ring3",
     "executor.cross_core_wake",
     "executor.wake_to_poll",
     "ipc.call_reply",
     "ipc.cross_core",
     "notify.round_trip",
+    "nvme.read128k.qd8",
+    "nvme.read4k.qd1",
+    "nvme.read4k.qd1.poll",
+    "nvme.read4k.qd32",
+    "nvme.write4k.qd32.msix",
     "page.touch",
     "process.spawn_exit",
     "syscall.null",
@@ -90,14 +111,20 @@ const METRICS: &[&str] = &[
     "thread.switch",
 ];
 
-const PROMPT: &str = "pollux> ";
 const TESTS: &str = "test exit=qemu";
 const BENCH: &str = "headless bench.quick exit=qemu";
+const BENCH_DISKS: &str =
+    "headless bench.quick bench.disk=nvme1n1,sata0 disk.write=nvme1n1,sata0 exit=qemu";
 const HELLO: &str = "run=hello headless exit=qemu";
 
-/// All of them. What a loader has to say is asked of our own: Limine says it on the screen alone.
+/// All boots there are.
+pub fn all() -> impl Iterator<Item = &'static Boot> {
+    BOOTS.iter().chain(storage::BOOTS)
+}
+
+/// What a loader has to say is asked of our own: Limine says it on the screen alone.
 /// Exit status 33 is the kernel's success, 35 its failure.
-pub const BOOTS: &[Boot] = &[
+const BOOTS: &[Boot] = &[
     Boot { name: "kernel-tests.1-core", cores: 1, words: TESTS, limit: 300, ..PLAIN },
     Boot { name: "kernel-tests.4-cores", words: TESTS, limit: 300, ..PLAIN },
     Boot {
@@ -111,18 +138,18 @@ pub const BOOTS: &[Boot] = &[
     Boot { name: "program.hello", words: HELLO, ..PLAIN },
     Boot {
         name: "shell",
-        typing: &[
-            (PROMPT, "help"),
-            (PROMPT, "cores"),
-            (PROMPT, "tasks 1"),
-            (PROMPT, "mem"),
-            (PROMPT, "log debug"),
-            (PROMPT, "run hello one two"),
-            (PROMPT, "syslog"),
-            (PROMPT, "bench quick syscall.null"),
-            (PROMPT, "frobnicate"),
-            (PROMPT, "cores and more"),
-            (PROMPT, "poweroff"),
+        script: &[
+            Step::Type("help"),
+            Step::Type("cores"),
+            Step::Type("tasks 1"),
+            Step::Type("mem"),
+            Step::Type("log debug"),
+            Step::Type("run hello one two"),
+            Step::Type("syslog"),
+            Step::Type("bench quick syscall.null"),
+            Step::Type("frobnicate"),
+            Step::Type("cores and more"),
+            Step::Type("poweroff"),
         ],
         expect: Expect::StatusAfterAll(
             SUCCESS,
@@ -141,7 +168,7 @@ pub const BOOTS: &[Boot] = &[
     },
     Boot {
         name: "panic",
-        typing: &[(PROMPT, "panic")],
+        script: &[Step::Type("panic")],
         expect: Expect::StatusAfterAll(
             FAILURE,
             &[
@@ -154,7 +181,14 @@ pub const BOOTS: &[Boot] = &[
         ),
         ..PLAIN
     },
-    Boot { name: "bench.4-cores", words: BENCH, metrics: METRICS, limit: 400, ..PLAIN },
+    Boot {
+        name: "bench.4-cores",
+        words: BENCH_DISKS,
+        disks: storage::NULL_DISKS,
+        metrics: METRICS,
+        limit: 400,
+        ..PLAIN
+    },
     Boot {
         name: "bench.1-core",
         cores: 1,
@@ -339,10 +373,10 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<&str> = BOOTS.iter().map(|boot| boot.name).collect();
+        let mut names: Vec<&str> = all().map(|boot| boot.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), BOOTS.len());
+        assert_eq!(names.len(), all().count());
     }
 
     #[test]

@@ -29,6 +29,12 @@ const MACHINE: &str = "  --smp N              virtual CPUs (4)
   --kernel FILE        boot this kernel instead of building one
 ";
 
+const DISKS: &str = "  --disk FILE|null[,kind=nvme|ahci][,block=512|4096]
+                       attach a disk (several times: several): a raw image, or one that keeps
+                       nothing; nvme and 512 unless given. Read-only until `disk NAME writable` at
+                       the shell, or --cmdline disk.write=NAME; `disks` there lists them
+";
+
 const DISPLAY: &str =
     "  --display WHAT       QEMU's -display: none, gtk, sdl, vnc=:1, curses (none)\n";
 
@@ -41,7 +47,7 @@ pub fn text(command: Command) -> String {
              boot it (q35, UEFI, NVMe disk, e1000e, xHCI). It measures itself quickly, prints the table and\n\
              leaves you at its shell (with --cmdline or --program: does what those say first).\n\
              The terminal becomes the serial console:\n\
-             Ctrl-C goes to Pollux; Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys.\n\n{MACHINE}{DISPLAY}  \
+             Ctrl-C goes to Pollux; Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys.\n\n{MACHINE}{DISKS}{DISPLAY}  \
              --headless           run the benchmark, print it, exit 0 if it succeeded\n  \
              --program FILE       run this ring-3 ELF after boot (and leave with its status if --headless)\n  \
              --timeout SECONDS    end the machine after that long (--headless: 600)\n\n\
@@ -81,7 +87,7 @@ pub fn text(command: Command) -> String {
             .to_owned(),
         Command::Gdb => format!(
             "cargo xtask gdb: boot stopped at the first instruction, with a debugger's port open; prints\n\
-             the gdb command with the kernel's symbols.\n\n{MACHINE}{DISPLAY}  \
+             the gdb command with the kernel's symbols.\n\n{MACHINE}{DISKS}{DISPLAY}  \
              --program FILE       run this ring-3 ELF after boot\n  \
              --attach             start gdb in this terminal (the console goes to a file)\n"
         ),

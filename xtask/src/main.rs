@@ -2,16 +2,20 @@
 //!
 //! One idea a file: [`options`] reads the command line; [`setup`] and [`toolchain`] find or get
 //! what is needed; [`build`], [`limine`], [`image`] and [`medium`] make something bootable;
-//! [`qemu`], [`qmp`] and [`boot`] run it. [`run`] serves people; [`test`] carries out [`steps`] on
-//! the host and the table of [`boots`] by [`trial`], [`soak`] does so for hours; [`lint`] holds the
-//! house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`] publish it
+//! [`qemu`], [`qmp`] and [`boot`] run it, with [`drives`] beside the boot disk. [`run`] serves people
+//! and [`attach`]es their disks; [`test`] carries out [`steps`] on the host and the table of [`boots`]
+//! by [`trial`], each with its [`script`] and its [`disks`] and [`volumes`]; [`soak`] does so for
+//! hours; [`lint`] holds the house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`] publish it
 //! for [`bench`], and for [`results`] that came on a disk. [`process`] sees to it that no child
 //! outlives this tool.
 
+mod attach;
 mod bench;
 mod boot;
 mod boots;
 mod build;
+mod disks;
+mod drives;
 mod elf;
 mod expect;
 mod help;
@@ -29,6 +33,7 @@ mod records;
 mod report;
 mod results;
 mod run;
+mod script;
 mod setup;
 mod soak;
 mod steps;
@@ -36,6 +41,7 @@ mod symbols;
 mod test;
 mod toolchain;
 mod trial;
+mod volumes;
 mod workspace;
 
 use std::process::ExitCode;

@@ -18,7 +18,7 @@ pub struct Metric {
     pub core: Option<u64>,
     /// Second core of a pair.
     pub peer: Option<u64>,
-    /// `ns`, `ops/s`, `instructions` or `cycles`.
+    /// `ns`, `ops/s`, `MB/s` (millions of bytes), `instructions` or `cycles`.
     pub unit: String,
     /// `icount`, `tcg`, `kvm` or `host`.
     pub mode: String,
@@ -41,6 +41,7 @@ impl Metric {
             ("cycles", _) => ("cycles", 1.0),
             ("instructions", _) => ("instructions", 1.0),
             ("per_second" | "ops/s", _) => ("ops/s", 1.0),
+            ("bytes_per_second", _) => ("MB/s", 1e-6),
             (other, _) => bail!("{}: unknown unit `{other}`", raw.name),
         };
         Ok(Self {
@@ -52,6 +53,11 @@ impl Metric {
             values: raw.values.map(|value| (value * factor * 100.0).round() / 100.0),
             samples: raw.samples,
         })
+    }
+
+    /// Whether a greater figure is the better one.
+    pub fn is_rate(&self) -> bool {
+        matches!(self.unit.as_str(), "ops/s" | "MB/s")
     }
 
     /// min, median, p99, max by name.
@@ -212,6 +218,14 @@ pub mod tests {
         let counted = sample("icount");
         assert_eq!((counted[1].median(), counted[1].unit.as_str()), (100.0, "instructions"));
         assert_eq!((counted[4].median(), counted[4].unit.as_str()), (7.0, "ops/s"));
+        let unit = "bytes_per_second".to_owned();
+        let raw = RawMetric {
+            unit,
+            values: [2e9; 4],
+            ..Records::parse(records::tests::SAMPLE).metrics[3].clone()
+        };
+        let bytes = Metric::publish(&raw, "tcg", None).unwrap();
+        assert_eq!((bytes.median(), bytes.unit.as_str()), (2000.0, "MB/s"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
+use crate::attach::{self, Attached};
 use crate::limine::Choice;
 
 /// What to do.
@@ -83,6 +84,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Name the steps, run none.
     pub list: bool,
+    /// Disks to attach.
+    pub disks: Vec<Attached>,
     /// The disk or image with results.
     pub disk: Option<PathBuf>,
     /// Where else the JSON goes.
@@ -121,6 +124,7 @@ impl Default for Options {
             out: None,
             filter: None,
             list: false,
+            disks: Vec::new(),
             disk: None,
             json: None,
             icount: false,
@@ -141,7 +145,7 @@ const MACHINE: &[&str] =
 pub fn flags(command: Command) -> Vec<&'static str> {
     let with = |more: &[&'static str]| [MACHINE, more].concat();
     match command {
-        Command::Run => with(&["headless", "program", "timeout"]),
+        Command::Run => with(&["disk", "headless", "program", "timeout"]),
         Command::Test => vec!["filter", "list", "accel", "limine", "kernel"],
         Command::Bench => {
             let mut flags = with(&["timeout", "filter", "json", "icount", "host"]);
@@ -149,7 +153,7 @@ pub fn flags(command: Command) -> Vec<&'static str> {
             flags
         }
         Command::Image => vec!["out", "cmdline", "log", "limine", "loader", "program", "kernel"],
-        Command::Gdb => with(&["program", "attach"]),
+        Command::Gdb => with(&["disk", "program", "attach"]),
         Command::Soak => vec!["hours", "minutes", "seed", "filter", "accel", "limine", "kernel"],
         Command::Results => vec!["json"],
         Command::Setup => vec!["env"],
@@ -266,6 +270,7 @@ fn set(options: &mut Options, name: &str, parser: &mut lexopt::Parser) -> Result
             }
         }
         "display" => options.display = text()?,
+        "disk" => options.disks.push(attach::parse(&text()?)?),
         "headless" => options.headless = true,
         "program" => options.program = Some(text()?.into()),
         "kernel" => options.kernel = Some(text()?.into()),
@@ -347,6 +352,7 @@ mod tests {
             ("run --memory 8", "at least 64"),
             ("run --log loud", "none of off"),
             ("run --headless=yes", "unexpected"),
+            ("run --disk a,kind=tape", "neither nvme nor ahci"),
             ("run extra", "unexpected argument"),
             ("--smp 3 run", "command first"),
             ("run -q", "unknown flag -q"),

@@ -156,24 +156,45 @@ pub fn run_checked(what: &str, command: &mut Command, limit: Duration) -> Result
 
 /// Standard output of `command`, if it succeeds within `limit`; silent otherwise.
 pub fn output(command: &mut Command, limit: Duration) -> Option<String> {
-    use std::io::Read;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = Running::start(command).ok()?;
-    let mut pipe = child.take_stdout()?;
-    let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    });
+    let pipe = child.take_stdout()?;
+    let reader = thread::spawn(move || all_of(pipe));
     let status = child.wait_until(Some(Instant::now() + limit)).ok()??;
-    let bytes = reader.join().ok()?;
-    status.success().then(|| String::from_utf8_lossy(&bytes).into_owned())
+    status.success().then(|| reader.join().ok()).flatten()
+}
+
+/// How `command` ended (`None`: it was killed at `limit`), and all it said, errors last.
+pub fn said(command: &mut Command, limit: Duration) -> Result<(Option<ExitStatus>, String)> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = Running::start(command)?;
+    let out = child.take_stdout().context("no standard output")?;
+    let errors = lock(&child.child).stderr.take().context("no standard error")?;
+    let readers = [thread::spawn(move || all_of(out)), thread::spawn(move || all_of(errors))];
+    let status = child.wait_until(Some(Instant::now() + limit))?;
+    // Its pipes end with it.
+    drop(child);
+    let texts = readers.map(|reader| reader.join().unwrap_or_default());
+    Ok((status, texts.concat()))
+}
+
+fn all_of(mut pipe: impl std::io::Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = pipe.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A program on `PATH`, or `None`.
 pub fn which(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = name.as_ref();
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// A program on `PATH` or among those for administrators, which users' paths often leave out.
+pub fn which_admin(name: &str) -> Option<PathBuf> {
+    let places = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"];
+    let mut others = places.iter().map(|dir| PathBuf::from(dir).join(name));
+    which(name).or_else(|| others.find(|file| file.is_file()))
 }
 
 /// A command which the operating system ends when this tool's main thread ends, where it can.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::attach;
+use crate::drives::{self, Drive, slot};
 use crate::options::{Accel, Options};
 use crate::process;
 use crate::progress;
@@ -87,6 +89,10 @@ pub struct Machine {
     pub debugger: Option<u16>,
     /// A reset ends the machine (a triple fault must not boot forever).
     pub once: bool,
+    /// Disks beside the boot disk.
+    pub drives: Vec<Drive>,
+    /// More devices, as QEMU's `-device` wants them.
+    pub devices: &'static [&'static str],
     /// Folder of this run: disk, firmware variables, logs.
     pub dir: PathBuf,
 }
@@ -115,6 +121,7 @@ impl Machine {
             (Execution::Icount, Some(_)) => bail!("--icount has one core: leave out --smp"),
             (_, given) => given.unwrap_or(4),
         };
+        let drives = attach::drives(&options.disks)?;
         Ok(Self {
             cores,
             memory: options.memory,
@@ -123,6 +130,8 @@ impl Machine {
             display: options.display.clone(),
             debugger: None,
             once: console != Console::Terminal,
+            drives,
+            devices: &[],
             dir,
         })
     }
@@ -157,9 +166,16 @@ impl Machine {
         add(&["-drive", &format!("if=pflash,format=raw,unit=1,file={vars}")]);
         let disk = self.file(DISK);
         add(&["-drive", &format!("if=none,id=boot,format=raw,file={disk}")]);
-        add(&["-device", "nvme,drive=boot,serial=pollux-boot,bootindex=0"]);
-        add(&["-netdev", "user,id=net", "-device", "e1000e,netdev=net,romfile="]);
-        add(&["-device", "qemu-xhci", "-device", "usb-kbd"]);
+        let boot = format!("nvme,drive=boot,serial=pollux-boot,bootindex=0,addr={}", slot::BOOT);
+        add(&["-device", &boot]);
+        let network = format!("e1000e,netdev=net,romfile=,addr={}", slot::NETWORK);
+        add(&["-netdev", "user,id=net", "-device", &network]);
+        add(&["-device", &format!("qemu-xhci,addr={}", slot::USB), "-device", "usb-kbd"]);
+        let more = drives::arguments(&self.drives);
+        add(&more.iter().map(String::as_str).collect::<Vec<_>>());
+        for device in self.devices {
+            add(&["-device", device]);
+        }
         add(&["-vga", "std", "-display", &self.display]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
         let serial = self.file(SERIAL);
@@ -208,6 +224,9 @@ impl Machine {
             self.memory,
             self.execution.mode(),
         ));
+        for (name, drive) in drives::named(&self.drives) {
+            progress::step(format!("disk {name}: {drive}"));
+        }
     }
 
     /// The command that starts it.

@@ -1,6 +1,7 @@
-//! QEMU's monitor protocol (QMP): a socket of JSON lines, used to look at a machine that hangs.
+//! QEMU's monitor protocol (QMP): a socket of JSON lines, used to look at a machine that hangs, and
+//! to unplug and plug in devices.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -12,31 +13,58 @@ use serde_json::{Value, json};
 pub struct Monitor {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
+    /// What came of a line so far.
+    partial: Vec<u8>,
+    /// Events nobody has asked for yet.
+    events: Vec<Value>,
 }
+
+/// How long the monitor may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Monitor {
     /// Connects and leaves negotiation mode.
     pub fn connect(path: &Path) -> Result<Self> {
         let writer = UnixStream::connect(path).context("no monitor socket")?;
-        let patience = Some(Duration::from_secs(5));
-        writer.set_read_timeout(patience)?;
-        writer.set_write_timeout(patience)?;
+        writer.set_read_timeout(Some(PATIENCE))?;
+        writer.set_write_timeout(Some(PATIENCE))?;
         let reader = BufReader::new(writer.try_clone()?);
-        let mut monitor = Self { reader, writer };
+        let mut monitor = Self { reader, writer, partial: Vec::new(), events: Vec::new() };
         monitor.line()?; // the greeting
         monitor.execute("qmp_capabilities", &json!({}))?;
         Ok(monitor)
     }
 
     fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
+        if self.reader.read_until(b'\n', &mut self.partial)? == 0 {
             bail!("the monitor hung up");
         }
-        serde_json::from_str(&line).context("the monitor did not send JSON")
+        let line = std::mem::take(&mut self.partial);
+        serde_json::from_slice(&line).context("the monitor did not send JSON")
     }
 
-    /// Executes one command and returns its answer; events in between are skipped.
+    /// Whether an event that `wanted` picks has come; those before it are forgotten.
+    pub fn happened(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<bool> {
+        self.writer.set_read_timeout(Some(Duration::from_millis(10)))?;
+        let seen = loop {
+            match self.line() {
+                Ok(event) => self.events.push(event),
+                Err(error) => match error.downcast_ref::<std::io::Error>().map(|e| e.kind()) {
+                    Some(ErrorKind::WouldBlock | ErrorKind::TimedOut) => break Ok(()),
+                    _ => break Err(error),
+                },
+            }
+        };
+        self.writer.set_read_timeout(Some(PATIENCE))?;
+        let at = self.events.iter().position(wanted);
+        if let Some(at) = at {
+            self.events.drain(..=at);
+            return Ok(true);
+        }
+        seen.map(|()| false)
+    }
+
+    /// Executes one command and returns its answer; events in between are kept.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         writeln!(self.writer, "{request}")?;
@@ -48,6 +76,7 @@ impl Monitor {
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             }
+            self.events.push(answer);
         }
     }
 
@@ -87,6 +116,34 @@ fn telling(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A monitor that says these lines, in pieces that do not end where lines do.
+    fn monitor(said: &'static str) -> Monitor {
+        let (writer, mut far) = UnixStream::pair().unwrap();
+        writer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let reader = BufReader::new(writer.try_clone().unwrap());
+        std::thread::spawn(move || {
+            for piece in said.as_bytes().chunks(7) {
+                far.write_all(piece).unwrap();
+            }
+            // Held open until the other side is gone.
+            let _ = std::io::copy(&mut far, &mut std::io::sink());
+        });
+        Monitor { reader, writer, partial: Vec::new(), events: Vec::new() }
+    }
+
+    #[test]
+    fn events_wait_until_asked_for() {
+        let mut monitor = monitor(
+            "{\"event\":\"A\"}\n{\"return\":{}}\n{\"event\":\"B\"}\n{\"error\":{\"desc\":\"no\"}}\n",
+        );
+        monitor.execute("x", &json!({})).unwrap();
+        let error = monitor.execute("y", &json!({})).unwrap_err().to_string();
+        assert!(error.contains("y: \"no\""), "{error}");
+        assert!(!monitor.happened(|event| event["event"] == "C").unwrap());
+        assert!(monitor.happened(|event| event["event"] == "B").unwrap());
+        assert!(!monitor.happened(|event| event["event"] == "A").unwrap(), "forgotten");
+    }
 
     #[test]
     fn vector_registers_are_left_out() {

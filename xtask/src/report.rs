@@ -17,7 +17,7 @@ svg{display:block;max-width:100%;height:auto}svg text{font:12px system-ui,sans-s
 .wide{overflow-x:auto}";
 
 /// The whole page.
-pub fn page(machine: &Value, metrics: &[Metric]) -> String {
+pub fn page<'a>(machine: &Value, metrics: &'a [Metric]) -> String {
     let mut html = String::from("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     let _ = write!(
         html,
@@ -31,22 +31,22 @@ pub fn page(machine: &Value, metrics: &[Metric]) -> String {
     let _ = write!(html, "<p>{}</p>", facts.collect::<Vec<_>>().join(" · "));
     let mut seen: Vec<(&str, &str, &str)> = Vec::new();
     for metric in metrics {
-        let key = (metric.name.as_str(), metric.unit.as_str(), metric.mode.as_str());
-        if seen.contains(&key) {
+        let key = |metric: &'a Metric| {
+            (by_completion(&metric.name).0, metric.unit.as_str(), metric.mode.as_str())
+        };
+        let of = key(metric);
+        if seen.contains(&of) {
             continue;
         }
-        seen.push(key);
-        let same = |other: &&Metric| {
-            (other.name.as_str(), other.unit.as_str(), other.mode.as_str()) == key
-        };
-        let group: Vec<&Metric> = metrics.iter().filter(same).collect();
-        let _ = write!(html, "<h2>{}</h2>", escaped(&metric.name));
+        seen.push(of);
+        let group: Vec<&Metric> = metrics.iter().filter(|other| key(other) == of).collect();
+        let _ = write!(html, "<h2>{}</h2>", escaped(of.0));
         let _ = write!(
             html,
             "<p>{}, {}: {}</p>",
             escaped(&metric.unit),
             escaped(&metric.mode),
-            if metric.unit == "ops/s" { "more is better" } else { "less is better" }
+            if metric.is_rate() { "more is better" } else { "less is better" }
         );
         let (pairs, cores): (Vec<&Metric>, Vec<&Metric>) =
             group.into_iter().partition(|metric| metric.peer.is_some());
@@ -62,11 +62,21 @@ pub fn page(machine: &Value, metrics: &[Metric]) -> String {
     html
 }
 
+/// A figure's name without what says how completions were noticed, and that: where the same is
+/// measured in several ways, they are shown side by side.
+fn by_completion(name: &str) -> (&str, &str) {
+    let found = ["poll", "msix"].iter().find_map(|way| {
+        let name = name.strip_suffix(way)?.strip_suffix('.')?;
+        Some((name, *way))
+    });
+    found.unwrap_or((name, ""))
+}
+
 /// A bar for the median of each core, with a line on to its 99th percentile.
 fn bars(group: &[&Metric]) -> String {
     const ROW: f64 = 24.0;
-    const LEFT: f64 = 70.0;
-    const WIDTH: f64 = 560.0;
+    const LEFT: f64 = 104.0;
+    const WIDTH: f64 = 526.0;
     let medians = group.iter().map(|metric| metric.median()).fold(0.0, f64::max);
     let tails = group.iter().map(|metric| metric.values[2]).fold(0.0, f64::max);
     // One late sample must not flatten all bars: the scale ends at four times the median.
@@ -78,9 +88,13 @@ fn bars(group: &[&Metric]) -> String {
         let length = |value: f64| (value / scale).clamp(0.0, 1.0) * WIDTH;
         let (median, p99) = (length(metric.median()), length(metric.values[2]));
         let label = if metric.core.is_some() { "core " } else { "" };
+        let way = match by_completion(&metric.name).1 {
+            "" => String::new(),
+            way => format!(", {way}"),
+        };
         let _ = write!(
             svg,
-            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{label}{}</text>\
+            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{label}{}{way}</text>\
              <rect x=\"{LEFT}\" y=\"{:.1}\" width=\"{median:.1}\" height=\"16\" rx=\"2\" fill=\"var(--bar)\"/>\
              <path d=\"M{:.1} {:.1}H{:.1}m0 -4v8\" stroke=\"var(--far)\" stroke-width=\"2\" fill=\"none\"/>\
              <text x=\"{:.1}\" y=\"{:.0}\">{} <tspan class=\"soft\">p99 {}</tspan></text>",
@@ -194,6 +208,9 @@ mod tests {
     fn the_page_stands_alone_and_is_balanced() {
         let mut metrics = crate::metrics::tests::sample("tcg");
         metrics[0].name = "a<b>".to_owned();
+        for name in ["nvme.read4k.qd1", "nvme.read4k.qd1.poll"] {
+            metrics.push(Metric { name: name.to_owned(), ..metrics[1].clone() });
+        }
         let page = page(&json!({ "host_cpu": "X & Y", "cores": 2 }), &metrics);
         assert!(
             page.contains("a&lt;b&gt;") && page.contains("X &amp; Y") && page.contains("cores 2")
@@ -204,7 +221,9 @@ mod tests {
                 + page.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
-        assert_eq!(page.matches("role=\"img\"").count(), 4);
+        assert_eq!(page.matches("role=\"img\"").count(), 5);
+        assert!(page.contains("<h2>nvme.read4k.qd1</h2>") && page.contains(">core 0, poll<"));
+        assert!(!page.contains("read4k.qd1.poll</h2>"), "with the others of its kind");
         assert!(!page.contains("NaN") && !page.contains("inf"));
     }
 }

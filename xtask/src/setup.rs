@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{self, which};
+use crate::process::{self, which, which_admin};
 use crate::progress::{self, Timed};
 use crate::toolchain::{self, Missing, Target, Toolchain};
 use crate::workspace::{Workspace, parse_version};
@@ -121,6 +121,44 @@ pub fn emulator() -> Result<Emulator> {
     Ok(Emulator { qemu, code, vars })
 }
 
+/// What makes and checks FAT file systems for the kernel to read and write.
+#[derive(Clone, Debug)]
+pub struct FatTools {
+    /// `mkfs.vfat`.
+    pub mkfs: PathBuf,
+    /// `fsck.vfat`.
+    pub fsck: PathBuf,
+    /// `mcopy`.
+    pub mcopy: PathBuf,
+    /// `mdir`.
+    pub mdir: PathBuf,
+    /// `mmd`.
+    pub mmd: PathBuf,
+}
+
+impl FatTools {
+    /// Those that are there, if all are.
+    pub fn find() -> Option<Self> {
+        Some(Self {
+            mkfs: which_admin("mkfs.vfat")?,
+            fsck: which_admin("fsck.vfat")?,
+            mcopy: which("mcopy")?,
+            mdir: which("mdir")?,
+            mmd: which("mmd")?,
+        })
+    }
+}
+
+/// The tools for FAT, installed if need be.
+pub fn fat_tools() -> Result<FatTools> {
+    if let Some(tools) = FatTools::find() {
+        return Ok(tools);
+    }
+    progress::step("missing: tools for FAT file systems (dosfstools, mtools)");
+    install(&["dosfstools".to_owned(), "mtools".to_owned()], None)?;
+    FatTools::find().context("still no mkfs.vfat, fsck.vfat, mcopy, mdir and mmd on PATH")
+}
+
 fn find_qemu() -> Option<PathBuf> {
     match env::var_os("QEMU") {
         Some(given) if Path::new(&given).is_absolute() => {
@@ -167,11 +205,18 @@ fn installer() -> Installer {
     }
 }
 
+/// Packages that are called the same wherever they are.
+const SAME_EVERYWHERE: [&str; 2] = ["dosfstools", "mtools"];
+
 /// Distributions by what `/etc/os-release` calls them, and how they install the same things.
 fn by_hand(packages: &[String], like: &str) -> String {
     let named = |names: &[(&str, &str)]| {
         let mut out: Vec<&str> = Vec::new();
         for package in packages {
+            if SAME_EVERYWHERE.contains(&package.as_str()) {
+                out.push(package);
+                continue;
+            }
             let other = names.iter().find(|(debian, _)| debian == package);
             if let Some((_, other)) = other
                 && !other.is_empty()
@@ -298,6 +343,8 @@ mod tests {
         let packages = ["qemu-system-x86".to_owned(), "ovmf".to_owned()];
         assert!(by_hand(&packages, "debian").ends_with("qemu-system-x86 ovmf"));
         assert_eq!(by_hand(&packages, "fedora"), "sudo dnf install qemu-system-x86 edk2-ovmf");
+        let tools = ["dosfstools".to_owned(), "mtools".to_owned()];
+        assert_eq!(by_hand(&tools, "arch"), "sudo pacman -S dosfstools mtools");
         assert_eq!(ids("ID=ubuntu\nID_LIKE=\"debian\"\nNAME=x\n"), "ubuntu debian");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::boots::{BOOTS, Boot, Mutation};
+use crate::boots::{self, Boot, Mutation};
 use crate::expect::Expect;
 use crate::options::Options;
 use crate::progress;
@@ -25,7 +25,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let wanted = |boot: &&Boot| {
         options.filter.as_ref().is_none_or(|filter| boot.name.contains(filter.as_str()))
     };
-    let boots: Vec<&Boot> = BOOTS.iter().filter(wanted).collect();
+    let boots: Vec<&Boot> = boots::all().filter(wanted).collect();
     if boots.is_empty() {
         bail!("no boot's name contains `{}`", options.filter.as_deref().unwrap_or_default());
     }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn seeds_vary_what_may_vary() {
-        let find = |name: &str| *BOOTS.iter().find(|boot| boot.name == name).unwrap();
+        let find = |name: &str| *boots::all().find(|boot| boot.name == name).unwrap();
         let plain = find("kernel-tests.4-cores");
         assert_eq!((vary(&plain, 1).cores, vary(&plain, 1).memory), (4, 512));
         assert_ne!((vary(&plain, 8).cores, vary(&plain, 8).memory), (4, 512));

@@ -27,6 +27,23 @@ pub const HOST_CRATES: &[(&str, u64)] = &[
 /// Those of them whose programs do not compile for the host.
 const METAL_CRATES: &[&str] = &["kernel", "uefi-loader"];
 
+/// Model checks by loom: every interleaving of what may run at once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Models {
+    /// Whose.
+    package: &'static str,
+    /// Where cargo finds them.
+    target: &'static [&'static str],
+    /// Which of the tests there are such models.
+    filter: &'static str,
+}
+
+/// All of them.
+const MODELS: &[Models] = &[
+    Models { package: "executor", target: &["--test", "loom"], filter: "" },
+    Models { package: "drivers", target: &["--lib"], filter: "slots" },
+];
+
 /// The compiler clippy's warnings were last cleaned up with; newer ones may find more.
 const CLIPPY_CLEAN: (u32, u32) = (1, 95);
 
@@ -39,8 +56,8 @@ pub enum Step {
     Clippy,
     /// `cargo test` of one crate.
     HostTests(&'static str, u64),
-    /// The executor's model checks.
-    Loom,
+    /// A crate's model checks.
+    Loom(&'static Models),
     /// A crate below `docs/`, as somebody outside this tree would build it.
     Template(PathBuf),
 }
@@ -60,7 +77,9 @@ impl Step {
         for (name, limit) in HOST_CRATES {
             steps.push((format!("host.{name}"), Self::HostTests(name, *limit)));
         }
-        steps.push(("loom".to_owned(), Self::Loom));
+        for models in MODELS {
+            steps.push((format!("loom.{}", models.package), Self::Loom(models)));
+        }
         for dir in templates(workspace) {
             let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
             steps.push((format!("template.{name}"), Self::Template(dir)));
@@ -91,19 +110,19 @@ impl Step {
                     format!("{passed} tests")
                 }))
             }
-            Self::Loom => {
-                if !workspace.root().join("executor/tests/loom.rs").is_file() {
-                    return Ok(Done::Skipped("no executor/tests/loom.rs".to_owned()));
-                }
-                let words = ["test", "--package", "executor", "--test", "loom", "--release"];
-                let mut command = cargo(workspace, &words);
-                command.arg("--target-dir").arg(workspace.target("loom")?);
+            Self::Loom(models) => {
+                let mut command = cargo(workspace, &["test", "--release", "--package"]);
+                command.arg(models.package).args(models.target);
+                command.arg("--target-dir").arg(workspace.target("loom")?).arg(models.filter);
                 command.env("RUSTFLAGS", "--cfg loom");
                 // Whole-program optimisation takes longer than what it saves here.
                 command.env("CARGO_PROFILE_RELEASE_LTO", "off");
                 command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
                 let printed = logged(command, 900, &log)?;
-                Ok(Done::Passed(format!("{} models", passed_tests(&printed))))
+                match passed_tests(&printed) {
+                    0 => bail!("no model of that name was checked"),
+                    count => Ok(Done::Passed(format!("{count} models"))),
+                }
             }
             Self::Template(dir) => template(workspace, dir, &log),
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::boots::{BOOTS, Boot};
+use crate::boots::{self, Boot};
 use crate::build;
 use crate::lint::{self, Severity};
 use crate::options::Options;
@@ -77,7 +77,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut tests = vec![("lint".to_owned(), Test::Lint)];
     let steps = Step::all(workspace);
     tests.extend(steps.into_iter().map(|(name, step)| (name, Test::Step(step))));
-    tests.extend(BOOTS.iter().map(|boot| (format!("boot.{}", boot.name), Test::Boot(boot))));
+    tests.extend(boots::all().map(|boot| (format!("boot.{}", boot.name), Test::Boot(boot))));
     if let Some(filter) = &options.filter {
         tests.retain(|(name, _)| name.contains(filter.as_str()));
         if tests.is_empty() {

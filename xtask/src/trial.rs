@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::boot::{self, Echo, Ended, Outcome};
 use crate::boots::{Boot, Needs};
 use crate::build::Built;
+use crate::disks::{Disk, Prepared};
 use crate::image;
 use crate::limine::{self, Choice, Loader};
 use crate::medium;
@@ -16,7 +17,7 @@ use crate::qemu::{Console, DISK, Machine};
 use crate::records::Records;
 use crate::results;
 use crate::run;
-use crate::setup::Emulator;
+use crate::setup::{self, Emulator, FatTools};
 use crate::workspace::Workspace;
 
 /// What all boots share.
@@ -30,6 +31,7 @@ pub struct Bench<'a> {
     /// The flags.
     pub options: &'a Options,
     own: Option<Loader>,
+    fat: Option<FatTools>,
 }
 
 /// How a boot that was carried out went.
@@ -50,7 +52,7 @@ impl<'a> Bench<'a> {
         built: Built,
         options: &'a Options,
     ) -> Self {
-        Self { workspace, emulator, built, options, own: None }
+        Self { workspace, emulator, built, options, own: None, fat: None }
     }
 
     fn loader(&mut self, needs: Needs) -> Result<Option<Loader>> {
@@ -80,7 +82,15 @@ impl<'a> Bench<'a> {
             accel: self.options.accel,
             ..Options::default()
         };
-        let machine = Machine::by_options(&flags, Console::Pipe, folder.path.clone())?;
+        let mut machine = Machine::by_options(&flags, Console::Pipe, folder.path.clone())?;
+        if boot.disks.iter().any(Disk::has_files) && self.fat.is_none() {
+            self.fat = Some(setup::fat_tools()?);
+        }
+        let tools = self.fat.as_ref();
+        let disks = boot.disks.iter().map(|disk| disk.prepare(&machine.dir, tools));
+        let disks = disks.collect::<Result<Vec<_>>>()?;
+        machine.drives = boot.disks.iter().map(|disk| disk.drive(&machine.dir)).collect();
+        machine.devices = boot.devices;
         let line = format!("log=info {} {words}", boot.words);
         let mut entries = medium::entries(&self.built, &loader, line.trim())?;
         boot.mutation.apply(&mut entries)?;
@@ -89,12 +99,20 @@ impl<'a> Bench<'a> {
         let limit = Duration::from_secs(boot.limit);
         let enough = |console: &str| boot.expect.said_enough(console);
         let outcome =
-            boot::boot(&machine, &self.emulator, limit, Echo::Silent, boot.typing, &enough)?;
+            boot::boot(&machine, &self.emulator, limit, Echo::Silent, boot.script, &enough)?;
         let saved = read_back(boot, &machine.dir.join(DISK));
-        // Disks are large and made anew each time; the logs stay.
+        // Disks are large and made anew each time; the logs stay, and what could tell of a failure.
         let _ = std::fs::remove_file(machine.dir.join(DISK));
-        Ok(match judge(boot, &outcome).and_then(|remark| saved.map(|()| remark)) {
-            Ok(remark) => Verdict::Passed(remark),
+        let verdict = judge(boot, &outcome).and_then(|remark| {
+            saved?;
+            disks.iter().try_for_each(|disk| disk.verify(tools)).context("on a disk afterwards")?;
+            Ok(remark)
+        });
+        Ok(match verdict {
+            Ok(remark) => {
+                disks.iter().for_each(Prepared::remove);
+                Verdict::Passed(remark)
+            }
             Err(error) => Verdict::Failed(format!("{error:#}\n{}", outcome.last_words(25))),
         })
     }
@@ -123,6 +141,9 @@ fn judge(boot: &Boot, outcome: &Outcome) -> Result<String> {
     if let Ended::TimedOut(_) = outcome.ended {
         bail!("still running after {} s", boot.limit);
     }
+    if let Ended::Astray(why) = &outcome.ended {
+        bail!("{why}");
+    }
     let status = match outcome.ended {
         Ended::Status(status) => Some(status),
         _ => None,
@@ -143,7 +164,7 @@ fn judge(boot: &Boot, outcome: &Outcome) -> Result<String> {
     if !missing.is_empty() {
         bail!("no figures on COM2 for: {}", missing.join(", "));
     }
-    if boot.words.split(' ').any(|word| word == "test") && records.tests.is_empty() {
+    if boot.words.split(' ').any(is_testing) && records.tests.is_empty() {
         bail!("no in-kernel test reported on COM2");
     }
     let mut remarks = Vec::new();
@@ -156,11 +177,16 @@ fn judge(boot: &Boot, outcome: &Outcome) -> Result<String> {
     Ok(remarks.join(", "))
 }
 
+/// Whether a word of the command line asks for in-kernel tests.
+fn is_testing(word: &str) -> bool {
+    word == "test" || word.starts_with("test=")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::boot::SUCCESS;
-    use crate::boots::BOOTS;
+    use crate::boots;
 
     fn outcome(ended: Ended, records: &str) -> Outcome {
         Outcome {
@@ -175,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_boot_passes_by_status_and_records() {
-        let tests = BOOTS.iter().find(|boot| boot.name == "kernel-tests.4-cores").unwrap();
+        let tests = boots::all().find(|boot| boot.name == "kernel-tests.4-cores").unwrap();
         let ok = "{\"event\":\"test\",\"name\":\"a\",\"result\":\"ok\"}\n";
         let bad = "{\"event\":\"test\",\"name\":\"a\",\"result\":\"failed\",\"detail\":\"d\"}\n";
         let panic = format!("{ok}{{\"event\":\"panic\",\"message\":\"m\"}}");
@@ -191,7 +217,7 @@ mod tests {
             let error = judge(tests, &outcome(ended, records)).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        let bench = BOOTS.iter().find(|boot| boot.name == "bench.4-cores").unwrap();
+        let bench = boots::all().find(|boot| boot.name == "bench.4-cores").unwrap();
         let error = judge(bench, &outcome(success(), "")).unwrap_err().to_string();
         assert!(error.contains("syscall.null"), "{error}");
     }

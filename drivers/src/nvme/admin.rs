@@ -1,108 +1,146 @@
-//! What is done once, over the admin queue: finding out what the controller is, creating the I/O
-//! queue, looking at its namespaces.
+//! What is done over the admin queue: finding out what the controller is, creating queues, asking
+//! for log pages.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
-use executor::Platform;
+use executor::{Platform, timeout};
 use hal::dma::{Direction, DmaBuf, Loan};
 use protocols::nvme::{
-    Command, Controller as Identity, IDENTIFY_BYTES, Namespace as Identified, Page, namespace_ids,
+    Command, Controller as Identity, EVENTS_WANTED, IDENTIFY_BYTES, LogPage, granted_queues,
 };
 
-use super::queue::{Ended, Loans};
-use super::{Controller, Namespace, NvmeError};
+use super::doorbell::Shadows;
+use super::queue::{Ended, Queue};
+use super::{COMMAND_LIMIT, Controller, NvmeError, after};
 
-/// The I/O queue pair's number.
-const IO_QUEUE: u16 = 1;
-/// Namespaces looked at.
-const NAMESPACES_MOST: usize = 16;
+impl Controller {
+    /// Enables the controller, which has been reset, and creates its queues. Says what it is.
+    pub(super) async fn begin<P: Platform>(&self) -> Result<Identity, NvmeError> {
+        self.registers.enable::<P>(&self.admin).await?;
+        self.admin.open(None);
+        let page = self.identify::<P>("identify", Command::identify_controller()).await?;
+        let identity = Identity::new_checked(&page)?;
+        if identity.has_doorbell_buffer() {
+            self.mirror_doorbells::<P>().await?;
+        }
+        self.create_queues::<P>().await?;
+        match self.admin::<P>("reporting events", Command::set_events(EVENTS_WANTED), None).await {
+            Ok(_) | Err(NvmeError::Refused(_)) => Ok(identity),
+            Err(error) => Err(error),
+        }
+    }
 
-/// Finds the controller's namespaces and makes them ready for use.
-pub(super) async fn bring_up<P: Platform>(
-    controller: &Arc<Controller>,
-) -> Result<Vec<Namespace<P>>, NvmeError> {
-    let name = &controller.name;
-    let page = identify::<P>(controller, "identify", Command::identify_controller).await?;
-    let identity = Identity::new_checked(&page)?;
-    log::info!("{name}: {} {}", identity.model(), identity.serial());
-    create_io_queue::<P>(controller).await?;
-    let mut namespaces = Vec::new();
-    let listed = identify::<P>(controller, "a list of namespaces", Command::identify_active).await;
-    let ids: Vec<u32> = match listed {
-        Ok(list) => namespace_ids(&list).take(NAMESPACES_MOST).collect(),
-        // Controllers of version 1.0 number them from 1 on.
-        Err(NvmeError::Refused(_)) => (1..=identity.namespaces).take(NAMESPACES_MOST).collect(),
-        Err(error) => return Err(error),
-    };
-    for id in ids {
-        let about = |page| Command::identify_namespace(id, page);
-        match identify::<P>(controller, "identify for a namespace", about).await {
-            Ok(page) => match Identified::new_checked(&page) {
-                Ok(what) => {
-                    let (blocks, size) = (what.blocks, what.block_bytes);
-                    log::info!("{name}: namespace {id}: {blocks} blocks of {size} bytes");
-                    namespaces.push(Namespace::new(controller.clone(), id, &what, &identity));
-                }
-                Err(error) => log::warn!("{name}: namespace {id} is not used: {error}"),
-            },
-            Err(error @ NvmeError::Refused(_)) => {
-                log::warn!("{name}: namespace {id} is not used: {error}");
+    async fn mirror_doorbells<P: Platform>(&self) -> Result<(), NvmeError> {
+        let shadows = Arc::new(Shadows::new(&self.dma)?);
+        let (doorbells, events) = shadows.pages();
+        let command = Command::set_doorbell_buffer(doorbells, events);
+        // Kept first: should it not answer, it may use them.
+        *self.shadows.lock() = Some(shadows);
+        match self.admin::<P>("doorbells in memory", command, None).await {
+            Ok(_) => Ok(()),
+            Err(NvmeError::Refused(_)) => {
+                // It said that it could, and then would not: it does not use them.
+                self.drop_shadows(super::reaping::Stopped::Yes);
+                Ok(())
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
     }
-    Ok(namespaces)
-}
 
-async fn create_io_queue<P: Platform>(controller: &Controller) -> Result<(), NvmeError> {
-    let io = &controller.io;
-    let completions = Page(io.completion_address().0);
-    let submissions = Page(io.submission_address().0);
-    for (what, command) in [
-        ("the number of queues", Command::set_queue_count(1)),
-        (
-            "an I/O completion queue",
-            Command::create_completion_queue(IO_QUEUE, io.entries(), completions),
-        ),
-        (
-            "an I/O submission queue",
-            Command::create_submission_queue(IO_QUEUE, io.entries(), submissions),
-        ),
-    ] {
-        carry_out::<P>(controller, what, command, (None, None)).await?;
+    async fn create_queues<P: Platform>(&self) -> Result<(), NvmeError> {
+        let wanted = self.io.len();
+        let command = Command::set_queue_count(wanted as u16);
+        let (result, _) = self.admin::<P>("the number of queues", command, None).await?;
+        let granted = wanted.min(granted_queues(result) as usize);
+        let mut serving = 0;
+        for queue in &self.io[..granted] {
+            match self.create_queue::<P>(queue).await {
+                Ok(()) => serving += 1,
+                // Some grant more than they have room for.
+                Err(NvmeError::Refused(_)) if serving > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if serving < wanted {
+            log::info!("{}: {serving} queues for {wanted} cores", self.name);
+        }
+        self.serving.store(serving, Ordering::Relaxed);
+        Ok(())
     }
-    Ok(())
-}
 
-/// The answer to an identify command.
-async fn identify<P: Platform>(
-    controller: &Controller,
-    what: &'static str,
-    command: impl FnOnce(Page) -> Command,
-) -> Result<DmaBuf, NvmeError> {
-    let loan = controller.dma.buffer(IDENTIFY_BYTES)?.lend(Direction::FromDevice);
-    let command = command(Page(loan.address().0));
-    let page = carry_out::<P>(controller, what, command, (Some(Loan::Buf(loan)), None)).await?;
-    page.ok_or(NvmeError::Overdue(what))
-}
+    /// Creates an I/O queue pair and opens it.
+    pub(super) async fn create_queue<P: Platform>(&self, queue: &Queue) -> Result<(), NvmeError> {
+        let Queue { number, entries, .. } = *queue;
+        let completions = queue.completion_page();
+        let command =
+            Command::create_completion_queue(number, entries, completions, queue.vector());
+        self.admin::<P>("an I/O completion queue", command, None).await?;
+        let command = Command::create_submission_queue(number, entries, queue.submission_page());
+        self.admin::<P>("an I/O submission queue", command, None).await?;
+        queue.open(self.shadows.lock().as_ref());
+        Ok(())
+    }
 
-async fn carry_out<P: Platform>(
-    controller: &Controller,
-    what: &'static str,
-    command: Command,
-    loan: Loans,
-) -> Result<Option<DmaBuf>, NvmeError> {
-    let finished = controller.admin.carry_out::<P>(command, loan).await;
-    match finished.result {
-        Ended::Done(status) if status.is_success() => {
-            Ok(finished.returned.and_then(|(data, _)| data?.into_buf()))
+    /// The answer to an identify command.
+    pub(super) async fn identify<P: Platform>(
+        &self,
+        what: &'static str,
+        command: Command,
+    ) -> Result<DmaBuf, NvmeError> {
+        self.fetch::<P>(what, command, IDENTIFY_BYTES).await
+    }
+
+    /// The first `bytes` bytes of a log page.
+    pub(super) async fn log_page<P: Platform>(
+        &self,
+        what: &'static str,
+        page: LogPage,
+        bytes: usize,
+    ) -> Result<DmaBuf, NvmeError> {
+        self.fetch::<P>(what, Command::log_page(page, bytes), bytes).await
+    }
+
+    async fn fetch<P: Platform>(
+        &self,
+        what: &'static str,
+        command: Command,
+        bytes: usize,
+    ) -> Result<DmaBuf, NvmeError> {
+        let loan = Loan::Buf(self.dma.buffer(bytes)?.lend(Direction::FromDevice));
+        let (_, page) = self.admin::<P>(what, command, Some(loan)).await?;
+        page.ok_or(NvmeError::Overdue(what))
+    }
+
+    /// Carries out an admin command: its result, and its memory. One that is overdue brings a reset
+    /// on.
+    pub(super) async fn admin<P: Platform>(
+        &self,
+        what: &'static str,
+        command: Command,
+        loan: Option<Loan>,
+    ) -> Result<(u32, Option<DmaBuf>), NvmeError> {
+        let deadline = after::<P>(COMMAND_LIMIT);
+        let finished = self.admin.carry_out_until::<P>(command, loan, deadline);
+        let finished = timeout::<P, _>(deadline, finished).await;
+        let ended = finished.as_ref().map_or(Ended::TimedOut, |finished| finished.result);
+        match ended {
+            Ended::Done { status, result } if status.is_success() => {
+                let memory = finished.ok().and_then(|finished| finished.returned).flatten();
+                Ok((result, memory.and_then(hal::dma::Memory::into_buf)))
+            }
+            Ended::Done { status, .. } => {
+                log::warn!("{}: {what} refused: {status}", self.name);
+                Err(NvmeError::Refused(what))
+            }
+            Ended::TimedOut => {
+                self.admin_is_stuck.store(true, Ordering::Relaxed);
+                self.trouble.notify();
+                Err(NvmeError::Overdue(what))
+            }
+            Ended::Reset => Err(NvmeError::Reset(what)),
+            Ended::Gone => Err(NvmeError::Gone),
+            Ended::NoMemory => Err(NvmeError::Memory(hal::dma::DmaError::OutOfMemory)),
         }
-        Ended::Done(status) => {
-            log::warn!("{}: {what} refused: {status}", controller.name);
-            Err(NvmeError::Refused(what))
-        }
-        Ended::TimedOut => Err(NvmeError::Overdue(what)),
-        Ended::Reset | Ended::Gone => Err(NvmeError::Gone),
     }
 }

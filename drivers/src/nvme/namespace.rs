@@ -2,30 +2,44 @@
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use executor::Platform;
-use hal::dma::{Direction, Memory};
+use hal::dma::{Direction, Loan, Memory};
 use protocols::nvme::{
-    Command, Controller as Identity, LIST_ENTRIES, Namespace as Identified, PAGE_BYTES, Prp,
-    Status, list_entries,
+    BLOCKS_MOST, Command, Controller as Identity, Namespace as Identified, RANGE_BYTES, Status,
+    discard_range,
 };
 
 use super::Controller;
 use super::queue::Ended;
 use crate::storage::{
-    Completion, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
+    Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
 
-/// Most bytes one list of pages describes.
-const LIST_LIMIT: u64 = (LIST_ENTRIES * PAGE_BYTES) as u64;
+/// Most bytes of one transfer, whatever the controller takes: four pages of the list that
+/// describes them.
+const TRANSFER_LIMIT: u64 = 8 << 20;
+/// Most bytes one command gives up: enough to be quick, little enough to be done in time.
+const DISCARD_LIMIT: u64 = 4 << 30;
 
-/// A namespace of a controller that is being served. After the controller has failed or stopped,
-/// every operation gives [`StorageError::Gone`].
+/// A namespace of a controller that is being served. After the controller has failed for good or
+/// stopped, every operation gives [`StorageError::Gone`]; a reset that succeeds it survives.
 pub struct Namespace<P> {
-    controller: Arc<Controller>,
+    pub(super) controller: Arc<Controller>,
     id: u32,
     info: StorageInfo,
+    is_there: Arc<AtomicBool>,
     platform: PhantomData<fn() -> P>,
+}
+
+/// What the controller's driver remembers of a namespace it has announced.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) id: u32,
+    pub(super) what: Identified,
+    /// Whether it is still what it was.
+    pub(super) is_there: Arc<AtomicBool>,
 }
 
 impl<P: Platform> Namespace<P> {
@@ -34,18 +48,21 @@ impl<P: Platform> Namespace<P> {
         id: u32,
         what: &Identified,
         identity: &Identity,
+        is_there: Arc<AtomicBool>,
     ) -> Self {
-        let limit = identity.max_transfer_bytes.unwrap_or(u64::MAX).min(LIST_LIMIT) as u32;
+        let block = u64::from(what.block_bytes);
+        let limit = identity.max_transfer_bytes.unwrap_or(u64::MAX);
+        let limit = limit.min(TRANSFER_LIMIT).min(block * u64::from(BLOCKS_MOST));
         let writable = if what.is_write_protected { Writable::No } else { controller.writable };
         let info = StorageInfo {
             block_size: what.block_bytes,
             blocks: what.blocks,
             // A block is at most 64 KiB; both are powers of two, so this stays a multiple of it.
-            max_transfer_bytes: limit.max(what.block_bytes),
-            depth: controller.io.depth(),
+            max_transfer_bytes: limit.max(block) as u32,
+            depth: controller.in_use().iter().map(super::queue::Queue::depth).sum(),
             writable,
         };
-        Self { controller, id, info, platform: PhantomData }
+        Self { controller, id, info, is_there, platform: PhantomData }
     }
 
     /// The controller's name and the namespace's number.
@@ -53,56 +70,52 @@ impl<P: Platform> Namespace<P> {
         (&self.controller.name, self.id)
     }
 
-    async fn carry(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
-        let bytes = memory.bytes();
-        let blocks = match self.info.blocks_of(lba, bytes) {
-            Ok(blocks) => blocks,
-            Err(error) => return Completion::refused(error, memory),
-        };
-        // At most 2 MiB in blocks of at least 512 bytes.
-        let Ok(blocks) = u16::try_from(blocks) else {
-            return Completion::refused(StorageError::BadLength, memory);
-        };
-        let list = match list_entries(bytes) {
-            Some(0) => None,
-            Some(_) => match self.controller.dma.buffer(PAGE_BYTES) {
-                Ok(list) => Some(list),
-                Err(_) => return Completion::refused(StorageError::OutOfMemory, memory),
-            },
-            None => return Completion::refused(StorageError::BadLength, memory),
-        };
-        let data = memory.lend(what.direction());
-        let pages = bytes.div_ceil(PAGE_BYTES);
-        let list = list.map(|mut list| {
-            for (entry, page) in list.chunks_exact_mut(8).zip(1..pages) {
-                entry.copy_from_slice(&data.page(page).0.to_le_bytes());
-            }
-            list.lend(Direction::ToDevice)
-        });
-        // Two pages stand in the command itself.
-        let second = list.as_ref().map_or_else(|| data.page(1), |list| list.address());
-        let prp = Prp { first: data.page(0).0, second: if pages > 1 { second.0 } else { 0 } };
-        let command = match what {
-            Transfer::Read => Command::read,
-            Transfer::Write => Command::write,
-        };
-        let command = command(self.id, lba.0, blocks, prp);
-        let finished = self.controller.io.carry_out::<P>(command, (Some(data), list)).await;
-        let buf = finished.returned.and_then(|(data, _)| data);
-        Completion { result: self.verdict(finished.result), buf }
+    fn check_there(&self) -> Result<(), StorageError> {
+        if self.is_there.load(Ordering::Relaxed) { Ok(()) } else { Err(StorageError::Gone) }
     }
 
+    fn check_writable(&self) -> Result<(), StorageError> {
+        match self.info.writable {
+            Writable::Yes => Ok(()),
+            Writable::No => Err(StorageError::ReadOnly),
+        }
+    }
+
+    /// How many blocks the operation is about, if it may begin.
+    fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<u32, StorageError> {
+        if what == Transfer::Write {
+            self.check_writable()?;
+        }
+        self.check_there()?;
+        self.info.blocks_of(lba, bytes)
+    }
+
+    /// A command without data, or with data that is of no further use.
+    async fn carry_out(&self, command: Command, loan: Option<Loan>) -> Result<(), StorageError> {
+        let queue = self.controller.queue_here::<P>();
+        self.verdict(queue.carry_out::<P>(command, loan).await.result)
+    }
+
+    #[inline]
     fn verdict(&self, ended: Ended) -> Result<(), StorageError> {
         match ended {
-            Ended::Done(status) if status.is_success() => Ok(()),
-            Ended::Done(status) => {
+            Ended::Done { status, .. } if status.is_success() => Ok(()),
+            other => Err(self.failure(other)),
+        }
+    }
+
+    #[cold]
+    fn failure(&self, ended: Ended) -> StorageError {
+        match ended {
+            Ended::Done { status, .. } => {
                 let (name, id) = self.name();
                 log::warn!("{name}: namespace {id}: a command failed: {status}");
-                Err(meaning(status))
+                meaning(status)
             }
-            Ended::TimedOut => Err(StorageError::TimedOut),
-            Ended::Reset => Err(StorageError::Reset),
-            Ended::Gone => Err(StorageError::Gone),
+            Ended::TimedOut => StorageError::TimedOut,
+            Ended::Reset => StorageError::Reset,
+            Ended::Gone => StorageError::Gone,
+            Ended::NoMemory => StorageError::OutOfMemory,
         }
     }
 }
@@ -115,6 +128,15 @@ fn meaning(status: Status) -> StorageError {
         StorageError::Media
     } else if status.is_write_protected() {
         StorageError::ReadOnly
+    } else if status.is_unsupported() {
+        StorageError::Unsupported
+    } else if status.is_no_namespace() {
+        StorageError::Gone
+    } else if status.is_aborted() {
+        // The driver aborts what is overdue, and nothing else.
+        StorageError::TimedOut
+    } else if status.is_queue_deleted() {
+        StorageError::Reset
     } else {
         StorageError::Device
     }
@@ -126,15 +148,61 @@ impl<P: Platform> StorageDevice for Namespace<P> {
     }
 
     async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
-        if what == Transfer::Write && self.info.writable == Writable::No {
-            return Completion::refused(StorageError::ReadOnly, memory);
-        }
-        self.carry(what, lba, memory).await
+        let blocks = match self.check(what, lba, memory.bytes()) {
+            Ok(blocks) => blocks,
+            Err(error) => return Completion::refused(error, memory),
+        };
+        let command = match what {
+            Transfer::Read => Command::read(self.id, lba.0, blocks),
+            Transfer::Write => Command::write(self.id, lba.0, blocks),
+        };
+        let loan = Some(memory.lend(what.direction()));
+        let queue = self.controller.queue_here::<P>();
+        let finished = queue.carry_out::<P>(command, loan).await;
+        Completion { result: self.verdict(finished.result), buf: finished.returned.flatten() }
     }
 
     async fn flush(&self) -> Result<(), StorageError> {
-        let command = Command::flush(self.id);
-        let finished = self.controller.io.carry_out::<P>(command, (None, None)).await;
-        self.verdict(finished.result)
+        self.check_there()?;
+        self.carry_out(Command::flush(self.id), None).await
+    }
+
+    async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
+        self.check_writable()?;
+        self.check_there()?;
+        let end = lba.checked_add(blocks).filter(|end| end.0 <= self.info.blocks);
+        let end = end.ok_or(StorageError::OutOfRange)?.0;
+        if blocks == 0 {
+            return Err(StorageError::BadLength);
+        }
+        let identity = self.controller.identity.get().ok_or(StorageError::Gone)?;
+        let block = u64::from(self.info.block_size);
+        let step = match what {
+            // Controllers apply the limit of transfers here too, or a larger one.
+            Erase::Zero if identity.can_write_zeroes() => {
+                u64::from(self.info.max_transfer_bytes) / block
+            }
+            Erase::Discard if identity.can_deallocate() => DISCARD_LIMIT / block,
+            _ => return Err(StorageError::Unsupported),
+        };
+        let mut at = lba.0;
+        while at < end {
+            let count = step.min(end - at) as u32;
+            match what {
+                Erase::Zero => {
+                    let command = Command::write_zeroes(self.id, at, count);
+                    self.carry_out(command, None).await?;
+                }
+                Erase::Discard => {
+                    let buf = self.controller.dma.buffer(RANGE_BYTES);
+                    let mut buf = buf.map_err(|_| StorageError::OutOfMemory)?;
+                    buf.copy_from_slice(&discard_range(at, count));
+                    let loan = Loan::Buf(buf.lend(Direction::ToDevice));
+                    self.carry_out(Command::deallocate(self.id), Some(loan)).await?;
+                }
+            }
+            at += u64::from(count);
+        }
+        Ok(())
     }
 }

@@ -1,234 +1,297 @@
 //! A queue pair: a ring of commands, a ring of completions, and the table of what is in flight.
 //!
 //! The table has one slot less than the rings have entries, so neither ring can overflow.
-//! Submitting may happen on any core; completions are taken by one reaper. Closing a queue answers
-//! everybody.
+//! Submitting may happen on any core; completions are taken by one reaper ([`super::reaping`]).
+//!
+//! **Doorbells are batched.** A command that finds nothing in flight rings at once. One that finds
+//! others in flight only notes that the bell is to be rung and asks for the reaper, which rings
+//! once for all that were queued in this turn.
+//!
+//! No command waits for a bell that nobody rings. Noting happens under the submission lock, and
+//! whoever is the first to note then notifies the reaper (`look_now`). The reaper never waits, in
+//! any mode, without its notification being able to end the waiting, or takes another turn by
+//! itself; and the first thing each turn does is to take the lock, ring if it is noted, and clear
+//! the note. So after the last note there is a notification, after that a turn of the reaper, and
+//! that turn rings. Nothing of this is lock-free but the notification, which the executor checks.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 
+use executor::sync::Notify;
 use executor::{Instant, Platform, timeout};
+use futures_util::future::{Either, select};
 use hal::clock::Ticks;
-use hal::dma::{DeviceAddress, DmaBuf, DmaDomain, DmaLoan, DmaRing, Loan, Memory};
-use hal::mmio::{DeviceRegion, Register};
-use protocols::nvme::{Command, Completion, Phase, QueueDoorbell, Status};
+use hal::dma::{DeviceAddress, DmaDomain, DmaRing, Loan, Memory};
+use protocols::nvme::{Command, Page, Phase, QueueDoorbell, ShadowPlace, Status};
 use spin::Mutex;
 
+use super::doorbell::Doorbell;
+use super::gate::{Gate, Passage};
+use super::lists::Lists;
 use super::registers::Registers;
-use super::{COMMAND_LIMIT, MODE, NvmeError, after};
-use crate::completion::CompletionControl;
-use crate::reaper::CompletionQueue;
-use crate::slots::{CommandId, Finished, Lent, SlotTable};
+use super::{COMMAND_LIMIT, NvmeError, ticks};
+use crate::completion::{CompletionControl, CompletionMode};
+use crate::slots::{Finished, Lent, Reservation, SlotTable, Submitted, Untold};
 
-/// So many completions that nobody waits for are survived.
-const STALE_MOST: u32 = 16;
 /// Bits of a command id.
 const ID_BITS: u32 = 16;
-
-/// What a command lends: its data, and the list of their pages.
-pub(super) type Loans = (Option<Loan>, Option<DmaLoan>);
-/// What comes back of it.
-type Returned = (Option<Memory>, Option<DmaBuf>);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The controller said so.
-    Done(Status),
+    /// The controller said so, and gave this result.
+    Done { status: Status, result: u32 },
     /// It was not done in time, or there was no room for it in time.
     TimedOut,
-    /// The queue was closed under it.
+    /// The queue was reset under it.
     Reset,
-    /// The queue was closed before.
+    /// The queue was closed.
     Gone,
+    /// There is no memory for the list of its pages.
+    NoMemory,
 }
 
-/// Whether the controller has provably stopped using memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
-    /// It was reset, or is cut off.
-    Yes,
-    /// Nobody knows.
-    No,
+pub(super) struct Submission {
+    pub(super) passage: Passage,
+    /// `None`: gone.
+    pub(super) ring: Option<DmaRing<8>>,
+    pub(super) tail: u16,
+    pub(super) doorbell: Doorbell,
+    /// Whether commands lie beyond what the doorbell says.
+    pub(super) unrung: bool,
+    pub(super) submitted: u64,
 }
 
-struct Submission {
-    /// `None`: closed.
-    ring: Option<DmaRing<8>>,
-    tail: usize,
-}
-
-struct Completions {
-    ring: Option<DmaRing<2>>,
-    head: usize,
-    phase: Phase,
-    stale: u32,
+pub(super) struct Completions {
+    /// `None`: gone.
+    pub(super) ring: Option<DmaRing<2>>,
+    pub(super) head: u16,
+    pub(super) phase: Phase,
+    pub(super) doorbell: Doorbell,
+    pub(super) completed: u64,
+    /// Completions that nobody waited for: since the queue began anew, and before.
+    pub(super) stale: u32,
+    pub(super) stale_before: u64,
 }
 
 pub(super) struct Queue {
-    name: String,
-    number: u16,
-    entries: u16,
+    pub(super) name: String,
+    pub(super) number: u16,
+    pub(super) entries: u16,
+    vector: Option<u16>,
+    limit_ticks: u64,
     addresses: (DeviceAddress, DeviceAddress),
-    region: DeviceRegion,
-    submission_tail: Register<u32>,
-    completion_head: Register<u32>,
-    submission: Mutex<Submission>,
-    completions: Mutex<Completions>,
-    slots: SlotTable<Loans, Ended>,
-    control: CompletionControl,
+    /// Lock order: completions, submission, slots.
+    pub(super) submission: Mutex<Submission>,
+    pub(super) completions: Mutex<Completions>,
+    /// Commands the controller has; changes under the submission lock.
+    pub(super) in_flight: AtomicU32,
+    /// Those of them that may take for ever: requests for events.
+    pub(super) standing: AtomicU32,
+    pub(super) slots: SlotTable<Option<Loan>, Ended>,
+    pub(super) lists: Lists,
+    pub(super) gate: Gate,
+    pub(super) control: CompletionControl,
+    /// Tells the driver that completions came that nobody waits for.
+    pub(super) trouble: Arc<Notify>,
+}
+
+/// What became of the attempt to submit.
+enum Attempt<'a> {
+    Started(Submitted<'a, Option<Loan>, Ended>),
+    NotNow(Option<Loan>),
+    Refused(Option<Loan>, Ended),
+}
+
+/// Who is to be told of a command.
+enum Tell {
+    /// The controller knows; a polling reaper wants to.
+    Poller,
+    /// The reaper, who rings.
+    Ringer,
+    /// Nobody: the reaper has been told.
+    Nobody,
 }
 
 impl Queue {
-    /// A pair of rings with `entries` entries each, at least two. Queue 0 is the admin queue.
-    pub(super) fn new(
-        name: &str,
-        number: u16,
-        entries: u16,
+    /// A pair of rings with `entries` entries each, at least two. Queue 0 is the admin queue. It
+    /// takes no commands before it is opened.
+    pub(super) fn new<P: Platform>(
         registers: &Registers,
         dma: &DmaDomain,
+        number: u16,
+        entries: u16,
+        vector: Option<u16>,
+        mode: CompletionMode,
+        trouble: Arc<Notify>,
     ) -> Result<Self, NvmeError> {
         let mut submission = dma.ring::<8>(usize::from(entries))?;
         let mut completions = dma.ring::<2>(usize::from(entries))?;
         let addresses = (submission.address(), completions.address());
+        let slots = SlotTable::new(entries - 1, ID_BITS);
+        let doorbell = |which| {
+            let stride = registers.capabilities().doorbell_stride();
+            // The admin queue's are not mirrored: some controllers do not look there.
+            let place = match number {
+                0 => None,
+                _ => ShadowPlace::new(number, which, stride),
+            };
+            let register = registers.doorbell(number, which);
+            Doorbell::new(registers.region().clone(), register, place)
+        };
         Ok(Self {
-            name: name.to_string(),
+            name: registers.name().to_string(),
             number,
             entries,
+            vector,
+            limit_ticks: ticks::<P>(COMMAND_LIMIT),
             addresses,
-            region: registers.region().clone(),
-            submission_tail: registers.doorbell(number, QueueDoorbell::SubmissionTail),
-            completion_head: registers.doorbell(number, QueueDoorbell::CompletionHead),
-            submission: Mutex::new(Submission { ring: Some(submission), tail: 0 }),
+            submission: Mutex::new(Submission {
+                passage: Passage::Paused,
+                ring: Some(submission),
+                tail: 0,
+                doorbell: doorbell(QueueDoorbell::SubmissionTail),
+                unrung: false,
+                submitted: 0,
+            }),
             completions: Mutex::new(Completions {
                 ring: Some(completions),
                 head: 0,
                 phase: Phase::FIRST,
+                doorbell: doorbell(QueueDoorbell::CompletionHead),
+                completed: 0,
                 stale: 0,
+                stale_before: 0,
             }),
-            slots: SlotTable::new(entries - 1, ID_BITS),
-            control: CompletionControl::new(MODE),
+            in_flight: AtomicU32::new(0),
+            standing: AtomicU32::new(0),
+            lists: Lists::new(dma.clone(), slots.depth()),
+            slots,
+            gate: Gate::new(),
+            control: CompletionControl::new(mode),
+            trouble,
         })
-    }
-
-    pub(super) fn entries(&self) -> u16 {
-        self.entries
     }
 
     pub(super) fn depth(&self) -> u32 {
         u32::from(self.entries - 1)
     }
 
-    pub(super) fn submission_address(&self) -> DeviceAddress {
-        self.addresses.0
+    /// The interrupt it raises.
+    pub(super) fn vector(&self) -> Option<u16> {
+        self.vector
     }
 
-    pub(super) fn completion_address(&self) -> DeviceAddress {
-        self.addresses.1
+    pub(super) fn submission_page(&self) -> Page {
+        Page(self.addresses.0.0)
     }
 
-    pub(super) fn control(&self) -> &CompletionControl {
-        &self.control
+    pub(super) fn completion_page(&self) -> Page {
+        Page(self.addresses.1.0)
     }
 
     /// Has the controller carry out `command` with the memory of `loan`, and waits for it.
+    #[inline]
     pub(super) async fn carry_out<P: Platform>(
         &self,
         command: Command,
-        loan: Loans,
-    ) -> Finished<Returned, Ended> {
-        let deadline = after::<P>(COMMAND_LIMIT);
-        // Not submitted, so the controller knows nothing of the memory.
-        let refuse = |loan: Loans, result| Finished { result, returned: Some(Lent::reclaim(loan)) };
-        let Ok(reserved) = timeout::<P, _>(deadline, self.slots.reserve()).await else {
-            return refuse(loan, Ended::TimedOut);
-        };
-        let submitted = {
-            let mut submission = self.submission.lock();
-            let Submission { ring, tail } = &mut *submission;
-            let Some(ring) = ring else { return refuse(loan, Ended::Gone) };
-            let entry = command.called(reserved.id().0);
-            let submitted = reserved.submit(loan, Ticks(deadline.0));
-            ring.set_entry(*tail, entry.0);
-            *tail = (*tail + 1) % usize::from(self.entries);
-            self.region.write(self.submission_tail, *tail as u32);
-            submitted
-        };
-        self.control.submitted();
-        submitted.await
+        loan: Option<Loan>,
+    ) -> Finished<Option<Memory>, Ended> {
+        let deadline = P::now().after(self.limit_ticks);
+        self.carry_out_until::<P>(command, loan, deadline).await
     }
 
-    /// Finds a command whose time is over, after a last look at what the controller posted.
-    pub(super) fn check_overdue(&self, now: Instant) -> Result<(), NvmeError> {
-        if self.slots.overdue(Ticks(now.0)).is_none() {
-            return Ok(());
-        }
-        self.drain(usize::from(self.entries))?;
-        match self.slots.overdue(Ticks(now.0)) {
-            None => Ok(()),
-            Some(id) => {
-                log::error!("{}: queue {}: {id} is not done in time", self.name, self.number);
-                Err(NvmeError::Overdue("a command"))
+    /// The same, and it is overdue from `deadline` on.
+    pub(super) async fn carry_out_until<P: Platform>(
+        &self,
+        command: Command,
+        loan: Option<Loan>,
+        deadline: Instant,
+    ) -> Finished<Option<Memory>, Ended> {
+        // Whoever gives up the wait for its turn leaves nothing with the controller.
+        let mut loan = Untold::new(loan);
+        loop {
+            let reserved = match self.slots.try_reserve() {
+                Some(reserved) => reserved,
+                None => match self.wait_for_room::<P>(deadline).await {
+                    Ok(reserved) => reserved,
+                    Err(ended) => return not_started(loan.into_inner(), ended),
+                },
+            };
+            match self.attempt(reserved, command, loan.into_inner(), Ticks(deadline.0)) {
+                Attempt::Started(submitted) => return submitted.await,
+                Attempt::Refused(loan, ended) => return not_started(loan, ended),
+                Attempt::NotNow(back) => loan = Untold::new(back),
+            }
+            let open = self.gate.leaves(Passage::Paused);
+            if timeout::<P, _>(deadline, open).await.is_err() {
+                return not_started(loan.into_inner(), Ended::TimedOut);
             }
         }
     }
 
-    /// Takes no more commands and answers all that are in flight with `verdict`: with their memory
-    /// if the controller has stopped, else without.
-    pub(super) fn close(&self, stopped: Stopped, verdict: Ended) {
-        let submission = self.submission.lock().ring.take();
-        let completions = self.completions.lock().ring.take();
-        match stopped {
-            Stopped::Yes => {
-                submission.into_iter().for_each(DmaRing::retire);
-                completions.into_iter().for_each(DmaRing::retire);
-                self.slots.reset(|| verdict);
-            }
-            Stopped::No => {
-                drop((submission, completions));
-                while let Some(id) = self.slots.overdue(Ticks(u64::MAX)) {
-                    if self.slots.give_up(id, verdict).is_err() {
-                        break;
-                    }
-                }
-            }
+    async fn wait_for_room<P: Platform>(
+        &self,
+        deadline: Instant,
+    ) -> Result<Reservation<'_, Option<Loan>, Ended>, Ended> {
+        let gone = core::pin::pin!(self.gate.closes());
+        match timeout::<P, _>(deadline, select(self.slots.reserve(), gone)).await {
+            Ok(Either::Left((reserved, _))) => Ok(reserved),
+            Ok(Either::Right(_)) => Err(Ended::Gone),
+            Err(_) => Err(Ended::TimedOut),
         }
+    }
+
+    #[inline]
+    fn attempt<'a>(
+        &'a self,
+        reserved: Reservation<'a, Option<Loan>, Ended>,
+        command: Command,
+        loan: Option<Loan>,
+        deadline: Ticks,
+    ) -> Attempt<'a> {
+        let command = match &loan {
+            None => command,
+            Some(lent) => match self.lists.describe(reserved.index(), lent) {
+                Ok(prp) => command.with_memory(prp),
+                Err(_) => return Attempt::Refused(loan, Ended::NoMemory),
+            },
+        };
+        let mut submission = self.submission.lock();
+        let Submission { passage, ring, tail, doorbell, unrung, submitted } = &mut *submission;
+        let ring = match (*passage, ring) {
+            (Passage::Open, Some(ring)) => ring,
+            (Passage::Paused, _) => return Attempt::NotNow(loan),
+            _ => return Attempt::Refused(loan, Ended::Gone),
+        };
+        let entry = command.called(reserved.id().0);
+        let started = reserved.submit(loan, deadline);
+        ring.set_entry(usize::from(*tail), entry.0);
+        *tail = if *tail + 1 == self.entries { 0 } else { *tail + 1 };
+        *submitted += 1;
+        let others = self.in_flight.load(Ordering::Relaxed);
+        self.in_flight.store(others + 1, Ordering::Relaxed);
+        let tell = if others <= self.standing.load(Ordering::Relaxed) {
+            *unrung = false;
+            doorbell.ring(u32::from(*tail));
+            Tell::Poller
+        } else if core::mem::replace(unrung, true) {
+            Tell::Nobody
+        } else {
+            Tell::Ringer
+        };
+        drop(submission);
+        match tell {
+            Tell::Poller => self.control.submitted(),
+            Tell::Ringer => self.control.look_now(),
+            Tell::Nobody => {}
+        }
+        Attempt::Started(started)
     }
 }
 
-impl CompletionQueue for Queue {
-    type Error = NvmeError;
-
-    fn drain(&self, limit: usize) -> Result<usize, NvmeError> {
-        let mut completions = self.completions.lock();
-        let Completions { ring, head, phase, stale } = &mut *completions;
-        let Some(ring) = ring else { return Err(NvmeError::Gone) };
-        let mut found = 0;
-        while found < limit {
-            // The phase is in the last word: the rest is read after it has been seen.
-            let last = ring.word(*head, 1);
-            if Phase::of(last) != *phase {
-                break;
-            }
-            let entry = Completion::read([ring.word(*head, 0), last]);
-            found += 1;
-            *head += 1;
-            if *head == usize::from(self.entries) {
-                *head = 0;
-                *phase = phase.next();
-            }
-            if let Err(error) = self.slots.complete(CommandId(entry.id), Ended::Done(entry.status))
-            {
-                *stale += 1;
-                log::warn!("{}: queue {}: stale completion: {error}", self.name, self.number);
-            }
-        }
-        if found > 0 {
-            self.region.write(self.completion_head, *head as u32);
-        }
-        if *stale > STALE_MOST { Err(NvmeError::Stale) } else { Ok(found) }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.slots.free() == self.slots.depth()
-    }
+/// Not submitted: the controller knows nothing of the memory.
+fn not_started(loan: Option<Loan>, result: Ended) -> Finished<Option<Memory>, Ended> {
+    Finished { result, returned: Some(Lent::reclaim(loan)) }
 }

@@ -26,8 +26,8 @@ const ACQ: Register<u64> = Register::at(offset::ACQ);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// How long a shutdown may take (the specification leaves it to the device).
 const SHUTDOWN_LIMIT_MS: u64 = 5_000;
-/// Queue pairs this driver uses.
-const QUEUES: u16 = 2;
+/// I/O queue pairs used at most.
+const QUEUES_MOST: u16 = 256;
 
 pub(super) struct Registers {
     name: String,
@@ -46,7 +46,8 @@ impl Registers {
             return Err(NvmeError::Gone);
         }
         let stride = capabilities.doorbell_stride();
-        if region.bytes() < doorbell(QUEUES, QueueDoorbell::SubmissionTail, stride) {
+        // The admin queue's and one more.
+        if region.bytes() < doorbell(2, QueueDoorbell::SubmissionTail, stride) {
             return Err(NvmeError::Unsupported("it has too few doorbells"));
         }
         if capabilities.min_page_bytes() > PAGE_BYTES as u64 {
@@ -59,6 +60,17 @@ impl Registers {
             return Err(NvmeError::Unsupported("its queues hold no entry"));
         }
         Ok(Self { name: name.to_string(), region, capabilities })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// For how many I/O queue pairs there are doorbells; at least 1.
+    pub(super) fn io_queues_most(&self) -> u16 {
+        let room = self.region.bytes().saturating_sub(offset::DOORBELLS);
+        let pairs = room / (2 * self.capabilities.doorbell_stride());
+        pairs.saturating_sub(1).clamp(1, usize::from(QUEUES_MOST)) as u16
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -116,11 +128,14 @@ impl Registers {
 
     /// Enables the controller with this admin queue.
     pub(super) async fn enable<P: Platform>(&self, admin: &Queue) -> Result<(), NvmeError> {
-        let last = u32::from(admin.entries() - 1);
-        self.region.write(INTMS, u32::MAX);
+        let last = admin.depth();
+        if admin.vector().is_none() {
+            // Not to be touched where MSI-X is in use (3.1.3), whose table has masks of its own.
+            self.region.write(INTMS, u32::MAX);
+        }
         self.region.write(AQA, last << 16 | last);
-        self.region.write(ASQ, admin.submission_address().0);
-        self.region.write(ACQ, admin.completion_address().0);
+        self.region.write(ASQ, admin.submission_page().0);
+        self.region.write(ACQ, admin.completion_page().0);
         self.region.write(CC, Configuration::ENABLED.0);
         let ready =
             self.wait::<P>("ready", self.limit(), |status| status.is_ready() || status.is_fatal());

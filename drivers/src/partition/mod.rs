@@ -1,17 +1,28 @@
 //! A partition of a storage device: a storage device itself, and the only thing that whoever holds
 //! it can reach.
 //!
-//! [`find`] reads the GUID partition table: the primary one, and if that is damaged the backup at
-//! the end of the disk. It never writes.
+//! [`list`] and [`find`] read the GUID partition table: the primary one, and if that is damaged the
+//! backup at the end of the disk. They never write.
+//!
+//! ```text
+//!   primary   backup    first block
+//!   sound     any       any              the primary's entries (a warning if the backup disagrees)
+//!   damaged   sound     any              the backup's entries, and a warning
+//!   absent    any       FAT volume, MBR  refused: the backup may be left over from another life
+//!   absent    sound     otherwise        the backup's entries, and a warning
+//!   neither             any              what is wrong with the primary
+//! ```
 
 use alloc::vec::Vec;
 
 use hal::dma::{DmaBuf, DmaDomain, Memory};
-use protocols::gpt::{Entry, GptError, Guid, Header, PRIMARY_LBA};
+use protocols::gpt::{FirstBlock, GptError, Header, PRIMARY_LBA};
+
+pub use protocols::gpt::{Attributes, Entry, Guid};
 
 use crate::storage::{Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer};
 
-/// Why a partition was not found.
+/// Why partitions were not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
 pub enum PartitionError {
     /// Neither table can be used; this is what was wrong with the primary one.
@@ -20,6 +31,12 @@ pub enum PartitionError {
     /// The disk could not be read.
     #[error("{0}")]
     Disk(#[from] StorageError),
+    /// The disk has a master boot record with partitions of its own, which are not supported.
+    #[error("an MBR partition table, which is not supported: use GPT")]
+    Mbr,
+    /// The disk has no table but a FAT volume, which fills it: mount the disk.
+    #[error("no partitions: the whole disk is a FAT volume")]
+    WholeVolume,
     /// There is no partition of that type.
     #[error("no partition of the type asked for")]
     Absent,
@@ -79,10 +96,48 @@ impl<D: StorageDevice> StorageDevice for Partition<'_, D> {
     }
 }
 
+/// The partitions of `device`, in the order of their numbers.
+///
+/// # Errors
+/// The disk cannot be read or has no table that can be used, and [says what it has
+/// instead](PartitionError).
+pub async fn list<D: StorageDevice>(
+    device: &D,
+    dma: &DmaDomain,
+) -> Result<Vec<Entry>, PartitionError> {
+    let primary = table(device, dma, PRIMARY_LBA).await;
+    let without = match primary {
+        Err(PartitionError::Table(GptError::Absent)) => first_block(device, dma).await?,
+        _ => FirstBlock::Protective,
+    };
+    match without {
+        FirstBlock::FatVolume => return Err(PartitionError::WholeVolume),
+        FirstBlock::Mbr => return Err(PartitionError::Mbr),
+        FirstBlock::Protective | FirstBlock::Unknown => {}
+    }
+    let backup = table(device, dma, device.info().blocks.saturating_sub(1)).await;
+    let agrees = |(backup, _): &(Header, _), primary: &Header| primary.agrees_with(backup);
+    match (primary, backup) {
+        (Ok((header, entries)), backup) => {
+            match backup {
+                Ok(backup) if agrees(&backup, &header) => {}
+                Ok(_) => log::warn!("gpt: the backup table says something else: repair it"),
+                Err(error) => log::warn!("gpt: the backup table is of no use: {error}: repair it"),
+            }
+            Ok(entries)
+        }
+        (Err(error), Ok((_, entries))) => {
+            log::warn!("gpt: {error}: the backup table is used");
+            Ok(entries)
+        }
+        (Err(error), Err(_)) => Err(error),
+    }
+}
+
 /// The one partition of type `kind` on `device`.
 ///
 /// # Errors
-/// The disk cannot be read, has no table that can be used, or has none or several of them.
+/// As [`list`], or there are none or several of them.
 pub async fn find<'a, D: StorageDevice>(
     device: &'a D,
     dma: &DmaDomain,
@@ -97,43 +152,35 @@ pub async fn find<'a, D: StorageDevice>(
     }
 }
 
-/// All partitions of `device`.
-///
-/// # Errors
-/// The disk cannot be read, or has no table that can be used.
-pub async fn list<D: StorageDevice>(
+async fn first_block<D: StorageDevice>(
     device: &D,
     dma: &DmaDomain,
-) -> Result<Vec<Entry>, PartitionError> {
-    match table(device, dma, PRIMARY_LBA).await {
-        Err(PartitionError::Table(error)) => {
-            let backup = device.info().blocks.saturating_sub(1);
-            let found = table(device, dma, backup).await;
-            let entries = found.map_err(|_| PartitionError::Table(error))?;
-            log::warn!("gpt: {error}: the backup table is used");
-            Ok(entries)
-        }
-        other => other,
-    }
+) -> Result<FirstBlock, StorageError> {
+    let block = read(device, dma, Lba(0), device.info().block_size as usize).await?;
+    Ok(FirstBlock::of(&block))
 }
 
 async fn table<D: StorageDevice>(
     device: &D,
     dma: &DmaDomain,
     lba: u64,
-) -> Result<Vec<Entry>, PartitionError> {
+) -> Result<(Header, Vec<Entry>), PartitionError> {
     let info = device.info();
     let block = info.block_size as usize;
     let header = read(device, dma, Lba(lba), block).await?;
     let header = Header::new_checked(&header, lba, info.blocks)?;
-    // Block by block: the entries may be more than the device takes at once.
+    // In pieces: the entries may be more than the device takes at once.
+    let most = (info.max_transfer_bytes as usize / block).max(1);
+    let blocks = header.entries_bytes().div_ceil(block);
     let mut bytes = Vec::new();
-    let blocks = header.entries_bytes().div_ceil(block) as u64;
-    for number in 0..blocks {
-        let lba = Lba(header.entries_lba).checked_add(number).ok_or(StorageError::OutOfRange)?;
-        bytes.extend_from_slice(&read(device, dma, lba, block).await?);
+    for first in (0..blocks).step_by(most) {
+        let lba = Lba(header.entries_lba).checked_add(first as u64);
+        let lba = lba.ok_or(StorageError::OutOfRange)?;
+        let piece = most.min(blocks - first) * block;
+        bytes.extend_from_slice(&read(device, dma, lba, piece).await?);
     }
-    Ok(header.entries(&bytes)?.collect())
+    let entries = header.entries(&bytes)?.collect();
+    Ok((header, entries))
 }
 
 async fn read<D: StorageDevice>(

@@ -42,6 +42,11 @@ fn disk(partitions: &[(Guid, u64, u64)]) -> RamDisk {
     RamDisk::of(BLOCK as u32, bytes)
 }
 
+fn list_now(disk: &RamDisk) -> Result<Vec<Entry>, PartitionError> {
+    let machine = SimMachine::new();
+    list(disk, &machine.dma()).now_or_never().expect("memory does not wait")
+}
+
 fn find_now(disk: &RamDisk) -> Result<Partition<'_, RamDisk>, PartitionError> {
     let machine = SimMachine::new();
     find(disk, &machine.dma(), KIND).now_or_never().expect("memory does not wait")
@@ -65,7 +70,40 @@ fn none_and_several() {
     let both = disk(&[(KIND, 20, 29), (KIND, 30, 39)]);
     assert_eq!(find_now(&both).err(), Some(PartitionError::Ambiguous));
     let outside = disk(&[(KIND, 20, 5000)]);
-    assert_eq!(find_now(&outside).err(), Some(PartitionError::Absent));
+    let beyond = GptError::Nonsense("a partition reaches beyond the usable blocks");
+    assert_eq!(find_now(&outside).err(), Some(PartitionError::Table(beyond)));
+}
+
+#[test]
+fn all_are_listed() {
+    let disk = disk(&[(Guid([1; 16]), 10, 19), (KIND, 20, 29), (KIND, 30, 30)]);
+    let spans = |entries: Vec<Entry>| -> Vec<_> {
+        entries.iter().map(|entry| (entry.number, entry.first, entry.blocks())).collect()
+    };
+    assert_eq!(list_now(&disk).map(spans), Ok(vec![(1, 10, 10), (2, 20, 10), (3, 30, 1)]));
+    // The primary header cannot be read: errors are popped from the end.
+    disk.errors.borrow_mut().push(Some(StorageError::Media));
+    assert_eq!(list_now(&disk).map(spans), Ok(vec![(1, 10, 10), (2, 20, 10), (3, 30, 1)]));
+    let overlapping = self::disk(&[(KIND, 20, 29), (KIND, 29, 39)]);
+    let overlap = PartitionError::Table(GptError::Nonsense("two partitions overlap"));
+    assert_eq!(list_now(&overlapping).err(), Some(overlap));
+}
+
+#[test]
+fn disks_without_a_table_say_what_they_have() {
+    // The backup is left over: it must not be believed.
+    let disk = disk(&[(KIND, 20, 29)]);
+    let first_block = |disk: &RamDisk, at: usize, bytes: &[u8]| {
+        disk.bytes.borrow_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+    };
+    first_block(&disk, BLOCK, &[0; BLOCK]);
+    assert_eq!(list_now(&disk).map(|entries| entries.len()), Ok(1));
+    first_block(&disk, 446, &[0x80, 0, 0, 0, 0x0c, 0, 0, 0, 0, 8, 0, 0, 0, 16, 0, 0]);
+    first_block(&disk, 510, &[0x55, 0xaa]);
+    assert_eq!(list_now(&disk), Err(PartitionError::Mbr));
+    first_block(&disk, 0, &[0xeb, 0x3c, 0x90]);
+    first_block(&disk, 11, &[0, 2, 8, 32, 0, 2]);
+    assert_eq!(list_now(&disk), Err(PartitionError::WholeVolume));
 }
 
 proptest! {

@@ -80,11 +80,11 @@ async fn run<Q: CompletionQueue>(
         taken = 0;
         match line.mode(control) {
             CompletionMode::Poll => {
-                line.disarm();
+                line.disarm(control);
                 wait_by_polling(queue, control).await;
             }
             CompletionMode::Adaptive if in_vain < PATIENCE => {
-                line.disarm();
+                line.disarm(control);
                 in_vain += 1;
                 wait_by_polling(queue, control).await;
             }
@@ -145,12 +145,14 @@ impl Line {
         }
     }
 
-    fn disarm(&mut self) {
+    fn disarm(&mut self, control: &CompletionControl) {
         if self.state == Armed::Yes {
             self.state = Armed::No;
             if let Some(interrupt) = &mut self.interrupt {
                 interrupt.mask();
-                interrupt.take();
+                if let Some(count) = interrupt.take() {
+                    control.note_interrupts(count.get());
+                }
             }
         }
     }
@@ -160,7 +162,8 @@ impl Line {
         let Some(interrupt) = &mut self.interrupt else { return Woken::Asked };
         let mut raised = pin!(interrupt.wait());
         poll_fn(|context| {
-            if raised.as_mut().poll(context).is_ready() {
+            if let Poll::Ready(count) = raised.as_mut().poll(context) {
+                control.note_interrupts(count.get());
                 return Poll::Ready(Woken::Raised);
             }
             control.poll_attention(context).map(|()| Woken::Asked)

@@ -49,7 +49,7 @@ use hal::clock::Ticks;
 use self::free::FreeList;
 pub use self::id::CommandId;
 use self::id::IdLayout;
-pub use self::lent::Lent;
+pub use self::lent::{Lent, Untold};
 use self::lock::Lock;
 pub use self::operation::{Finished, Reservation, Reserve, Submitted};
 use self::slot::{Ended, NotInFlight, Slot};
@@ -142,8 +142,13 @@ impl<T: Lent, R> SlotTable<T, R> {
     /// The device has stopped and uses none of this memory any more. Everyone still waiting gets
     /// `verdict` and the memory back; orphans are freed.
     pub fn reset(&self, mut verdict: impl FnMut() -> R) {
+        self.reset_each(|_| verdict());
+    }
+
+    /// As [`reset`](Self::reset), with a verdict by the command's deadline.
+    pub fn reset_each(&self, mut verdict: impl FnMut(Ticks) -> R) {
         for (index, slot) in self.layout.indices().zip(&self.slots) {
-            if let Ok(ended) = slot.with(|slot| slot.complete(verdict())) {
+            if let Ok(ended) = slot.with(|slot| slot.complete(verdict(slot.deadline()))) {
                 self.settle(index, ended);
             }
         }

@@ -126,6 +126,14 @@ impl<T, R> Slot<T, R> {
         matches!(self.state, State::InFlight { deadline, .. } if deadline <= now)
     }
 
+    /// Its deadline; long past if it is not in flight.
+    pub(super) fn deadline(&self) -> Ticks {
+        match self.state {
+            State::InFlight { deadline, .. } => deadline,
+            _ => Ticks(0),
+        }
+    }
+
     /// Whether a device may be using its memory.
     pub(super) fn is_lent(&self) -> bool {
         matches!(

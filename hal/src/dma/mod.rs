@@ -12,7 +12,8 @@
 //!      └──────── reclaim() ─────────┘
 //! ```
 //!
-//! A [`DmaRing`] is shared with the device as long as it lives: words read and written one at a
+//! A buffer's pages lie one behind the other ([`DmaDomain::buffer`]) or anywhere
+//! ([`DmaDomain::listed`]); a loan says where each is. A [`DmaRing`] is shared with the device as long as it lives: words read and written one at a
 //! time, no slices.
 //!
 //! **Memory whose address a device was given is never freed by a drop.** A loan is freed by
@@ -26,20 +27,23 @@
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::machine;
 
+#[cfg(any(test, target_os = "none"))]
+pub(crate) mod pool;
+mod ring;
 mod shared;
+#[cfg(test)]
+mod shared_tests;
+mod statistics;
 
+use statistics::Leak;
+
+pub use ring::DmaRing;
 pub use shared::{Loan, Memory, SharedLoan, SharedPages, SharedPagesBuilder};
-
-static LEAKED: AtomicUsize = AtomicUsize::new(0);
-
-/// Bytes leaked because a device may still reach them, since start.
-pub fn leaked_bytes() -> usize {
-    LEAKED.load(Ordering::Relaxed)
-}
+pub use statistics::{Statistics, drain, leaked_bytes, statistics};
 
 /// Orders every store before it against every load after it.
 pub fn full_fence() {
@@ -127,8 +131,9 @@ impl Direction {
 /// Why there is no DMA memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
 pub enum DmaError {
-    /// Nothing contiguous of that size is free below the address limit. Ask for less, or later.
-    #[error("no contiguous memory of that size below the device's address limit")]
+    /// Nothing of that size is free below the address limit. Ask for less, or later; a contiguous
+    /// buffer may still be had as a listed one.
+    #[error("no memory of that size below the device's address limit")]
     OutOfMemory,
     /// Zero bytes, or more than any allocation may have. Ask for something sensible.
     #[error("not a size DMA memory can have")]
@@ -175,19 +180,19 @@ impl DmaDomain {
     }
 
     /// A zeroed buffer of `bytes`, physically contiguous, below the limit, aligned to
-    /// [`ALIGNMENT`].
+    /// [`ALIGNMENT`]. Up to 128 KiB come from what this core keeps ready, without a lock.
+    #[inline]
     pub fn buffer(&self, bytes: usize) -> Result<DmaBuf, DmaError> {
         check_size(bytes)?;
         Ok(DmaBuf { memory: self.space.allocate(bytes, self.limit)? })
     }
 
-    /// A zeroed ring of `entries` entries of `WORDS` 64-bit words each, contiguous and aligned
-    /// alike.
-    pub fn ring<const WORDS: usize>(&self, entries: usize) -> Result<DmaRing<WORDS>, DmaError> {
-        let words = entries.checked_mul(WORDS).ok_or(DmaError::BadSize)?;
-        check_size(words.checked_mul(8).ok_or(DmaError::BadSize)?)?;
-        let memory = self.space.allocate_ring(words, self.limit)?;
-        Ok(DmaRing { memory, leak: None, entries })
+    /// A zeroed buffer of `bytes` whose pages lie anywhere below the limit, for devices that take
+    /// lists of pages: there is memory for it when none in a row is left. It is mapped for the
+    /// kernel page by page, so it costs far more to make and to free than [`buffer`](Self::buffer).
+    pub fn listed(&self, bytes: usize) -> Result<DmaBuf, DmaError> {
+        check_size(bytes)?;
+        Ok(DmaBuf { memory: self.space.allocate_listed(bytes, self.limit)? })
     }
 }
 
@@ -236,16 +241,27 @@ pub struct DmaLoan {
 }
 
 impl DmaLoan {
-    /// Where the device finds it.
+    /// Where the device finds its beginning. All of it follows only if it
+    /// [is contiguous](Self::is_contiguous), as a [`buffer`](DmaDomain::buffer) is.
     pub fn address(&self) -> DeviceAddress {
         self.memory.address()
     }
 
     /// Where the device finds its page `index`: each piece of [`PAGE`] bytes lies in one page.
     /// Beyond the end: the last one.
+    #[inline]
     pub fn page(&self, index: usize) -> DeviceAddress {
-        let index = index.min(self.bytes().div_ceil(PAGE) - 1);
-        self.address().plus((index * PAGE) as u64)
+        self.memory.page(index.min(self.last_page()))
+    }
+
+    /// Whether its pages lie one behind the other.
+    pub fn is_contiguous(&self) -> bool {
+        let first = self.address();
+        (1..=self.last_page()).all(|index| self.page(index) == first.plus((index * PAGE) as u64))
+    }
+
+    fn last_page(&self) -> usize {
+        self.bytes().div_ceil(PAGE) - 1
     }
 
     /// Its length in bytes.
@@ -266,106 +282,6 @@ impl DmaLoan {
 impl fmt::Debug for DmaLoan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "DmaLoan({} bytes at {:#x})", self.bytes(), self.address())
-    }
-}
-
-/// Counts and reports memory that is lost when it is dropped. The memory itself needs no code to be
-/// leaked: nothing frees it.
-struct Leak {
-    bytes: usize,
-}
-
-impl Drop for Leak {
-    fn drop(&mut self) {
-        LEAKED.fetch_add(self.bytes, Ordering::Relaxed);
-        log::warn!("hal: {} bytes of DMA memory leaked: a device may still use them", self.bytes);
-    }
-}
-
-/// A ring of entries shared with a device: `WORDS` little-endian 64-bit words each.
-///
-/// Words of one entry are written in order, the last one as a release; a single word is read as an
-/// acquire. So an ownership or phase bit in the last word publishes the entry, and one seen in
-/// [`word`](Self::word) makes the rest of the entry safe to read. Indices wrap around.
-pub struct DmaRing<const WORDS: usize> {
-    memory: machine::RingMemory,
-    leak: Option<Leak>,
-    entries: usize,
-}
-
-impl<const WORDS: usize> DmaRing<WORDS> {
-    /// Where the device finds it. From the first call on, only [`retire`](Self::retire) frees it.
-    pub fn address(&mut self) -> DeviceAddress {
-        let bytes = self.bytes();
-        self.leak.get_or_insert(Leak { bytes });
-        self.memory.set_shared(true);
-        self.memory.address()
-    }
-
-    /// How many entries it has.
-    pub fn entries(&self) -> usize {
-        self.entries
-    }
-
-    /// Its length in bytes.
-    pub fn bytes(&self) -> usize {
-        self.entries * WORDS * 8
-    }
-
-    /// The entry at `index`, which the device must have finished: words are read one by one.
-    #[inline]
-    pub fn entry(&self, index: usize) -> [u64; WORDS] {
-        let base = self.base(index);
-        let words = self.memory.words();
-        core::array::from_fn(|word| u64::from_le(words[base + word].load(Ordering::Relaxed)))
-    }
-
-    /// Writes the entry at `index`, which the device must have given back.
-    #[inline]
-    pub fn set_entry(&self, index: usize, entry: [u64; WORDS]) {
-        let base = self.base(index);
-        let words = &self.memory.words()[base..base + WORDS];
-        for (place, (word, value)) in words.iter().zip(entry).enumerate() {
-            let order = if place + 1 == WORDS { Ordering::Release } else { Ordering::Relaxed };
-            word.store(value.to_le(), order);
-        }
-    }
-
-    /// One word of an entry; what is read after it is read after it.
-    #[inline]
-    pub fn word(&self, index: usize, word: usize) -> u64 {
-        let place = self.base(index) + word % WORDS;
-        u64::from_le(self.memory.words()[place].load(Ordering::Acquire))
-    }
-
-    /// Writes one word of an entry, after all that was written before it.
-    #[inline]
-    pub fn set_word(&self, index: usize, word: usize, value: u64) {
-        let place = self.base(index) + word % WORDS;
-        self.memory.words()[place].store(value.to_le(), Ordering::Release);
-    }
-
-    /// Copies bytes out, from `offset` bytes into the ring and around its end: for devices that
-    /// write a stream (rtl8139).
-    pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
-        let (words, bytes) = (self.memory.words(), self.bytes());
-        for (step, byte) in into.iter_mut().enumerate() {
-            let place = (offset % bytes + step) % bytes;
-            let word = words[place / 8].load(Ordering::Relaxed);
-            *byte = word.to_ne_bytes()[place % 8];
-        }
-    }
-
-    /// Frees it. The caller says that the device has stopped using it: it was reset, or cut off
-    /// from the bus.
-    pub fn retire(mut self) {
-        self.memory.set_shared(false);
-        core::mem::forget(self.leak.take());
-    }
-
-    #[inline]
-    fn base(&self, index: usize) -> usize {
-        if index < self.entries { index * WORDS } else { index % self.entries * WORDS }
     }
 }
 

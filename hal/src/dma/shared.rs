@@ -17,7 +17,8 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, Leak, PAGE};
+use super::statistics::Leak;
+use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, PAGE};
 use crate::machine;
 
 /// Words of 64 bits in a page.

@@ -47,6 +47,8 @@ struct Cache {
 static POOL: InterruptLock<Option<Pool>> = InterruptLock::new(None);
 /// Free frames in the pool, for those who only want to know about how many.
 static POOL_FREE: AtomicU64 = AtomicU64::new(0);
+/// Fewer than so many, and caches for speed's sake are kept no longer.
+static SCARCE_BELOW: AtomicU64 = AtomicU64::new(0);
 static MAP: spin::Once<&'static MemoryMap> = spin::Once::new();
 static CACHES: [Cache; MAX_CORES] = [const { Cache::new() }; MAX_CORES];
 
@@ -117,6 +119,7 @@ impl Pool {
             }
         }
         self.low_water = self.bitmap.free_count();
+        SCARCE_BELOW.store(self.total / 16, Ordering::Relaxed);
         self.account();
     }
 
@@ -332,7 +335,7 @@ impl Drop for FrameRun {
 ///
 /// # Safety
 /// The memory is mapped writable, aligned to 8, and nobody else uses it.
-unsafe fn zero(start: VirtAddr, bytes: usize) {
+pub(crate) unsafe fn zero(start: VirtAddr, bytes: usize) {
     // SAFETY: the caller vouches for the memory; the direction flag is clear in Rust code.
     unsafe {
         core::arch::asm!(
@@ -380,6 +383,12 @@ pub fn statistics() -> FrameStatistics {
 #[inline]
 pub fn free_in_pool() -> u64 {
     POOL_FREE.load(Ordering::Relaxed)
+}
+
+/// Whether less than a sixteenth of all memory is free: then nothing is kept for later.
+#[inline]
+pub fn is_scarce() -> bool {
+    free_in_pool() < SCARCE_BELOW.load(Ordering::Relaxed)
 }
 
 /// Frames in one core's cache.

@@ -3,13 +3,19 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use spin::Mutex;
+
+use protocols::pci::msix::MsixCapability;
 use protocols::pci::{
-    Address, BAR_COUNT, Bar, BarKind, Capability, Config, Header, HeaderKind, bar, bar_offset,
-    capabilities, command, offset,
+    Address, BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, Capability, ExtendedCapability, Header,
+    HeaderKind, bar, bar_base, bar_offset, capabilities, command, extended_capabilities, id,
+    offset,
 };
 
-use super::Map;
-use crate::mmio::{DeviceRegion, MmioError, Register};
+use super::config::ConfigSpace;
+use super::interrupts::SignallingSlot;
+use super::segment::Segment;
+use crate::mmio::{DeviceRegion, MmioError, Register, WeakRegion};
 
 /// Why a function's registers cannot be had. Refuse the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
@@ -23,6 +29,9 @@ pub enum PciError {
     /// It is in I/O ports, where the driver wants memory.
     #[error("base address register {0} is in I/O ports")]
     Ports(u8),
+    /// It is no bridge, or one that was given no bus. Nothing is behind it.
+    #[error("there is no bus behind it")]
+    NoBus,
     /// The function did not take a change of its command register: it is gone, or broken.
     #[error("it does not obey its command register: gone, or broken")]
     Deaf,
@@ -31,24 +40,42 @@ pub enum PciError {
     Map(#[from] MmioError),
 }
 
-/// A configuration space, read a double word at a time.
-pub(super) struct Space<'a>(pub &'a DeviceRegion);
+pub(super) const COMMAND: Register<u16> = Register::at(offset::COMMAND as usize);
 
-impl Config for Space<'_> {
-    fn read(&self, offset: u16) -> u32 {
-        self.0.read(Register::<u32>::at(usize::from(offset)))
-    }
+/// Ranges up to this length are mapped whole, so that whoever comes second finds what it needs.
+const MAPPED_WHOLE: u64 = 16 << 20;
+
+/// What a function's base address registers say; `None`: not one, or the second half of one.
+type Bars = [Option<Bar>; BAR_COUNT as usize];
+
+/// What all who found the function know of it.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// Vendor and device.
+    pub(super) ids: (u16, u16),
+    /// Its base address registers, once they were asked.
+    bars: Mutex<Option<Bars>>,
+    /// What of their ranges is mapped, for as long as anybody has a part of it.
+    mapped: Mutex<[Option<WeakRegion>; BAR_COUNT as usize]>,
+    /// What it was told about messages.
+    pub(super) signalling: SignallingSlot,
 }
 
-const COMMAND: Register<u16> = Register::at(offset::COMMAND as usize);
+impl Shared {
+    /// What is known of a function just found.
+    pub(super) fn of(header: &Header) -> Arc<Self> {
+        Arc::new(Self { ids: (header.vendor, header.device), ..Self::default() })
+    }
+}
 
 /// A function on a bus.
 #[derive(Clone)]
 pub struct Function {
     address: Address,
     header: Header,
-    config: DeviceRegion,
-    map: Arc<Map>,
+    config: ConfigSpace,
+    segment: Arc<Segment>,
+    shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Function {
@@ -61,10 +88,23 @@ impl Function {
     pub(super) fn new(
         address: Address,
         header: Header,
-        config: DeviceRegion,
-        map: Arc<Map>,
+        config: ConfigSpace,
+        segment: Arc<Segment>,
+        shared: Arc<Shared>,
     ) -> Self {
-        Self { address, header, config, map }
+        Self { address, header, config, segment, shared }
+    }
+
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(super) fn config(&self) -> &ConfigSpace {
+        &self.config
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Where it is.
@@ -79,23 +119,44 @@ impl Function {
 
     /// Its first capability with this id (see [`protocols::pci::id`]).
     pub fn capability(&self, id: u8) -> Option<Capability> {
-        capabilities(&Space(&self.config), &self.header).find(|found| found.id == id)
+        capabilities(&self.config, &self.header).find(|found| found.id == id)
     }
 
-    /// Its base address register `index`. The function answers nobody while it is asked how long
-    /// the register's range is, so this is for before its driver starts.
+    /// Where in its configuration space the first extended capability with this id is.
+    pub fn extended_capability(&self, id: u16) -> Option<ExtendedCapability> {
+        extended_capabilities(&self.config).find(|found| found.id == id)
+    }
+
+    /// Its base address register `index`. The first time one is asked for, the function answers
+    /// nobody while all say how long their ranges are, so that is for before its driver starts.
+    /// Bridges are not asked: those behind them would answer nobody either.
     pub fn bar(&self, index: u8) -> Result<Bar, PciError> {
         if index >= BAR_COUNT || self.header.kind != HeaderKind::Device {
             return Err(PciError::NoBar(index));
         }
+        let mut known = self.shared.bars.lock();
+        let bars = match *known {
+            Some(bars) => bars,
+            None => *known.insert(self.ask_bars()?),
+        };
+        bars[usize::from(index)].ok_or(PciError::NoBar(index))
+    }
+
+    fn ask_bars(&self) -> Result<Bars, PciError> {
         let before = self.config.read(COMMAND);
         self.set_command(before & !(command::MEMORY | command::IO))?;
-        let (value, sizing) = self.probe(index);
-        let is_64_bit = value & 0b111 == 0b100;
-        let (high, sizing_high) =
-            if is_64_bit && index + 1 < BAR_COUNT { self.probe(index + 1) } else { (0, 0) };
+        let mut bars = Bars::default();
+        let mut index = 0;
+        while index < BAR_COUNT {
+            let (value, sizing) = self.probe(index);
+            let is_64_bit = value & 0b111 == 0b100;
+            let has_high = is_64_bit && index + 1 < BAR_COUNT;
+            let (high, sizing_high) = if has_high { self.probe(index + 1) } else { (0, 0) };
+            bars[usize::from(index)] = bar(value, sizing, high, sizing_high);
+            index += if is_64_bit { 2 } else { 1 };
+        }
         self.set_command(before)?;
-        bar(value, sizing, high, sizing_high).ok_or(PciError::NoBar(index))
+        Ok(bars)
     }
 
     /// What the register reads, and what it reads after all ones; then it is as before.
@@ -108,31 +169,117 @@ impl Function {
         (value, sizing)
     }
 
+    /// Gives base address register `index` the address in `bar`. The function answers nobody until
+    /// it is told to.
+    pub(super) fn set_bar(&self, index: u8, bar: Bar) -> Result<(), PciError> {
+        self.change_command(|old| old & !(command::MEMORY | command::IO))?;
+        let register = |index| Register::<u32>::at(usize::from(bar_offset(index)));
+        self.config.write(register(index), bar.address as u32);
+        if matches!(bar.kind, BarKind::Memory { is_64_bit: true, .. }) {
+            self.config.write(register(index + 1), (bar.address >> 32) as u32);
+        }
+        if self.config.read(register(index)) & !0xf != bar.address as u32 & !0xf {
+            return Err(PciError::Deaf);
+        }
+        if let Some(bars) = self.shared.bars.lock().as_mut() {
+            bars[usize::from(index)] = Some(bar);
+        }
+        Ok(())
+    }
+
+    /// Lets it answer in memory and in ports, where all its registers of that kind have addresses.
+    pub(super) fn answer_where_assigned(&self) -> Result<(), PciError> {
+        if self.header.kind != HeaderKind::Device {
+            return Ok(());
+        }
+        let mut answers = 0;
+        for (bit, is_ports) in [(command::MEMORY, false), (command::IO, true)] {
+            let all = (0..BAR_COUNT).filter_map(|index| self.bar(index).ok());
+            let mut alike = all.filter(|bar| (bar.kind == BarKind::Ports) == is_ports).peekable();
+            if alike.peek().is_some() && alike.all(|bar| bar.address != 0) {
+                answers |= bit;
+            }
+        }
+        self.change_command(|old| old | answers)
+    }
+
+    /// Whether the register is the second half of the one before.
+    fn is_upper_half(&self, index: u8) -> bool {
+        let mut at = 0;
+        while at < index {
+            let value = self.config.read(Register::<u32>::at(usize::from(bar_offset(at))));
+            at += if value & 0b111 == 0b100 { 2 } else { 1 };
+        }
+        at != index
+    }
+
+    /// The kind and address of base address register `index`, and how many bytes there are behind
+    /// it. A bridge's length is not known.
+    fn range(&self, index: u8) -> Result<(BarKind, u64, Option<u64>), PciError> {
+        match self.header.kind {
+            HeaderKind::Bridge { .. } if index < BRIDGE_BAR_COUNT && !self.is_upper_half(index) => {
+                let read = |index| self.config.read(Register::at(usize::from(bar_offset(index))));
+                let high = if index + 1 < BRIDGE_BAR_COUNT { read(index + 1) } else { 0 };
+                let (kind, address) = bar_base(read(index), high).ok_or(PciError::NoBar(index))?;
+                Ok((kind, address, None))
+            }
+            _ => self.bar(index).map(|bar| (bar.kind, bar.address, Some(bar.bytes))),
+        }
+    }
+
     /// Maps the first `bytes` bytes behind base address register `index`, all of them if it has
-    /// fewer, and makes the function answer there.
+    /// fewer, and makes the function answer there. All parts of one register's range share a
+    /// mapping, with the function's MSI-X table too; of a range beyond 16 MiB, who comes later
+    /// cannot have more than who came first.
     pub fn map_bar(&self, index: u8, bytes: usize) -> Result<DeviceRegion, PciError> {
-        let bar = self.bar(index)?;
-        if bar.kind == BarKind::Ports {
+        let (kind, address, length) = self.range(index)?;
+        if kind == BarKind::Ports {
             return Err(PciError::Ports(index));
         }
-        if bar.address == 0 {
+        if address == 0 {
             return Err(PciError::Unassigned(index));
         }
-        let bytes = usize::try_from(bar.bytes).unwrap_or(usize::MAX).min(bytes);
-        let region = (self.map)(bar.address, bytes)?;
-        self.set_command(self.config.read(COMMAND) | command::MEMORY)?;
-        Ok(region)
+        let bytes = length.map_or(bytes, |length| bytes.min(length as usize));
+        let mut mapped = self.shared.mapped.lock();
+        let known = mapped[usize::from(index)].as_ref().and_then(WeakRegion::upgrade);
+        let region = match known {
+            Some(region) => region,
+            None => {
+                let all = length.map_or(0, |length| length.min(MAPPED_WHOLE));
+                let table = self.table_end(index).min(length.unwrap_or(u64::MAX));
+                let region =
+                    self.segment.map()(address, bytes.max(all as usize).max(table as usize))?;
+                mapped[usize::from(index)] = Some(region.downgrade());
+                region
+            }
+        };
+        drop(mapped);
+        self.change_command(|command| command | command::MEMORY)?;
+        // What is longer than the mapping in use is in nobody's hands, but cannot be had with it.
+        region.part(0..bytes).map_err(|_| PciError::Map(MmioError::NotDevice))
+    }
+
+    /// Where the MSI-X table ends in that register's range; 0: it is not there.
+    fn table_end(&self, index: u8) -> u64 {
+        let found = self.capability(id::MSIX);
+        let found = found.and_then(|found| MsixCapability::read(&self.config, found));
+        found.filter(|found| found.table.bar == index).map_or(0, |found| found.table_end())
     }
 
     /// Lets it reach memory, and keeps it from raising legacy interrupts that nobody handles.
     pub fn enable_bus_master(&self) -> Result<(), PciError> {
         let wanted = command::BUS_MASTER | command::INTERRUPT_OFF;
-        self.set_command(self.config.read(COMMAND) | wanted)
+        self.change_command(|command| command | wanted)
     }
 
     /// Cuts it off from memory: what it is still doing there ends.
     pub fn disable_bus_master(&self) -> Result<(), PciError> {
-        self.set_command(self.config.read(COMMAND) & !command::BUS_MASTER)
+        self.change_command(|command| command & !command::BUS_MASTER)
+    }
+
+    /// Changes its command register.
+    pub(super) fn change_command(&self, change: impl FnOnce(u16) -> u16) -> Result<(), PciError> {
+        self.set_command(change(self.config.read(COMMAND)))
     }
 
     fn set_command(&self, value: u16) -> Result<(), PciError> {

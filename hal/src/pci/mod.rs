@@ -1,28 +1,49 @@
 //! PCI Express: finding functions and getting at their registers.
 //!
 //! Firmware names a window of memory in which every function of a segment has 4 KiB of
-//! configuration space (ECAM). [`scan`] walks from a window's first bus through all bridges, each
-//! bus once. What it finds are [`Function`]s: they say what they are, map their registers, and are
+//! configuration space (ECAM); where it names none, two ports give access to less. [`scan`] walks
+//! from a window's first bus through all bridges, each bus once. What it finds are [`Function`]s: they say what they are, map their registers, and are
 //! allowed DMA when their driver asks for it, not before. A function is nobody's until its driver
 //! takes it; base addresses stay where firmware put them.
 //!
 //! Configuration space is a [`DeviceRegion`] like any other, so all this runs on the simulated
-//! machine. Not here yet: the legacy ports (machines without ECAM), MSI and MSI-X, hot-plug.
+//! machine.
 //!
 //! Source: PCI Express Base Specification 5.0, 7.2.2; PCI Firmware Specification 3.3, 4.1.
 
+mod assign;
+#[cfg(test)]
+mod assign_tests;
+mod config;
+#[cfg(test)]
+mod endpoint;
 mod function;
+#[cfg(test)]
+mod interrupt_tests;
+mod interrupts;
+mod msi;
+mod msix;
+mod port;
+mod reset;
+#[cfg(test)]
+mod reset_tests;
+mod segment;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use protocols::pci::{Address, Header, HeaderKind};
+pub use protocols::pci::Class;
 
+use self::segment::Segment;
 use crate::mmio::{DeviceRegion, MmioError};
+pub use assign::{assign, forget};
+pub use config::ConfigPorts;
 pub use function::{Function, PciError};
+pub use interrupts::{InterruptKind, Interrupts};
+pub use port::Port;
+pub use reset::ResetError;
 
 /// Configuration space of one function, and of one bus.
 const FUNCTION_BYTES: usize = 4096;
@@ -60,71 +81,45 @@ pub fn machine_map() -> Arc<Map> {
 
 /// All functions of all windows. A bus that cannot be mapped is logged and left out.
 pub fn scan(windows: &[Window], map: &Arc<Map>) -> Vec<Function> {
-    windows.iter().flat_map(|window| scan_segment(window, map)).collect()
+    windows.iter().flat_map(|window| Segment::in_window(*window, map).scan()).collect()
 }
 
-/// The functions of that class, subclass and programming interface.
+/// All functions behind the configuration ports: for machines without windows.
+pub fn scan_ports(ports: &ConfigPorts, map: &Arc<Map>) -> Vec<Function> {
+    Segment::behind(ports.clone(), map).scan()
+}
+
+/// All functions of this machine, through the windows that firmware names; if it names none,
+/// through the configuration ports.
+#[cfg(target_os = "none")]
+pub fn scan_machine(windows: &[Window]) -> Vec<Function> {
+    let map = machine_map();
+    if !windows.is_empty() {
+        return scan(windows, &map);
+    }
+    match ConfigPorts::find(crate::x86_64::seam::configuration_ports()) {
+        Some(ports) => {
+            log::info!("pci: firmware names no window (MCFG): using ports, 256 bytes a function");
+            scan_ports(&ports, &map)
+        }
+        None => {
+            log::warn!("pci: neither windows nor ports: no device is found");
+            Vec::new()
+        }
+    }
+}
+
+/// The functions with these ids.
+pub fn find(functions: &[Function], vendor: u16, device: u16) -> impl Iterator<Item = &Function> {
+    let wanted = (vendor, device);
+    functions.iter().filter(move |found| (found.header().vendor, found.header().device) == wanted)
+}
+
+/// The functions of that class: `(class, subclass)` or `(class, subclass, interface)`.
 pub fn find_class(
     functions: &[Function],
-    (class, subclass, interface): (u8, u8, u8),
+    class: impl Into<Class>,
 ) -> impl Iterator<Item = &Function> {
-    functions.iter().filter(move |found| found.header().is_class(class, subclass, interface))
-}
-
-fn scan_segment(window: &Window, map: &Arc<Map>) -> Vec<Function> {
-    let mut found = Vec::new();
-    // A bus is looked at once, whatever bridges say: their numbers may form circles.
-    let mut seen = [false; 256];
-    let mut buses = VecDeque::from([window.first_bus]);
-    while let Some(bus) = buses.pop_front() {
-        let inside = (window.first_bus..=window.last_bus).contains(&bus);
-        if !inside || core::mem::replace(&mut seen[usize::from(bus)], true) {
-            continue;
-        }
-        let place = window.base.checked_add(u64::from(bus) * BUS_BYTES as u64);
-        let space = place.ok_or(MmioError::OutOfRange).and_then(|place| map(place, BUS_BYTES));
-        let space = match space {
-            Ok(space) => space,
-            Err(error) => {
-                log::warn!("pci: bus {bus:#04x} of segment {} left out: {error}", window.segment);
-                continue;
-            }
-        };
-        for device in 0..32 {
-            scan_device(window.segment, bus, device, &space, map, &mut found, &mut buses);
-        }
-    }
-    found
-}
-
-fn scan_device(
-    segment: u16,
-    bus: u8,
-    device: u8,
-    space: &DeviceRegion,
-    map: &Arc<Map>,
-    found: &mut Vec<Function>,
-    buses: &mut VecDeque<u8>,
-) {
-    for function in 0..8 {
-        let start = (usize::from(device) * 8 + usize::from(function)) * FUNCTION_BYTES;
-        let Ok(config) = space.part(start..start + FUNCTION_BYTES) else { return };
-        let header = Header::read(&function::Space(&config));
-        let Some(header) = header else {
-            if function == 0 {
-                return;
-            }
-            continue;
-        };
-        if let HeaderKind::Bridge { secondary, .. } = header.kind
-            && secondary != 0
-        {
-            buses.push_back(secondary);
-        }
-        let address = Address { segment, bus, device, function };
-        found.push(Function::new(address, header, config, map.clone()));
-        if function == 0 && !header.is_multifunction {
-            return;
-        }
-    }
+    let class = class.into();
+    functions.iter().filter(move |found| found.header().is_class(class))
 }

@@ -15,7 +15,7 @@ const NVME: (u8, u8, u8) = (1, 8, 2);
 
 /// Configuration space of a few functions: what is not there reads all ones.
 #[derive(Default)]
-struct Ecam {
+pub(super) struct Ecam {
     functions: BTreeMap<usize, Vec<u8>>,
     /// The size of each function's first (64-bit) base address register.
     bar_bytes: u64,
@@ -27,7 +27,7 @@ impl Ecam {
         self.functions.entry(place).or_insert_with(|| std::vec![0; 4096])
     }
 
-    fn nvme(&mut self, bus: usize, device: usize) -> &mut Vec<u8> {
+    pub(super) fn nvme(&mut self, bus: usize, device: usize) -> &mut Vec<u8> {
         let space = self.add(bus, device, 0);
         space[..4].copy_from_slice(&[0x36, 0x1b, 0x10, 0]);
         space[6] = 0x10;
@@ -38,7 +38,7 @@ impl Ecam {
         space
     }
 
-    fn bridge(&mut self, bus: usize, device: usize, secondary: u8) -> &mut Vec<u8> {
+    pub(super) fn bridge(&mut self, bus: usize, device: usize, secondary: u8) -> &mut Vec<u8> {
         let space = self.add(bus, device, 0);
         space[..4].copy_from_slice(&[0x36, 0x1b, 0x0c, 0]);
         space[8..12].copy_from_slice(&[0, 0, 4, 6]);
@@ -123,8 +123,13 @@ fn buses_behind_bridges_are_found_once() {
         (5, 0, 0),
     ];
     assert_eq!(addresses(&functions), expected);
-    let found: Vec<Function> = find_class(&functions, NVME).cloned().collect();
-    assert_eq!(addresses(&found), [(0, 3, 0), (5, 0, 0)]);
+    for class in [Class::from(NVME), Class::from((1, 8))] {
+        let found: Vec<Function> = find_class(&functions, class).cloned().collect();
+        assert_eq!(addresses(&found), [(0, 3, 0), (5, 0, 0)]);
+    }
+    assert_eq!(find_class(&functions, (1, 8, 1)).count(), 0);
+    assert_eq!(find(&functions, 0x1b36, 0x10).count(), 2);
+    assert_eq!(find(&functions, 0x1b36, 0x11).count(), 0);
 }
 
 #[test]
@@ -133,6 +138,64 @@ fn windows_that_cannot_be_mapped_are_left_out() {
     assert!(scan(&[Window { base: 0x1000, ..WINDOW }], &map).is_empty());
     assert!(scan(&[Window { base: u64::MAX - 5, first_bus: 9, ..WINDOW }], &map).is_empty());
     assert!(scan(&[], &map).is_empty());
+}
+
+/// The pair of ports in front of the same functions.
+struct Ports {
+    address: u32,
+    ecam: Ecam,
+}
+
+impl Ports {
+    fn place(&self, offset: usize) -> Option<usize> {
+        let (address, enabled) = (self.address as usize, self.address >> 31 == 1);
+        let function = (address >> 8 & 0xffff) << 12;
+        (enabled && offset >= 4).then(|| function | address & 0xfc | (offset - 4))
+    }
+}
+
+impl DeviceModel for Ports {
+    fn read(&mut self, bus: &mut Bus<'_>, offset: usize, width: Width) -> u64 {
+        match self.place(offset) {
+            Some(place) => self.ecam.read(bus, place, width),
+            None => u64::from(self.address),
+        }
+    }
+
+    fn write(&mut self, bus: &mut Bus<'_>, offset: usize, width: Width, value: u64) {
+        match (offset, self.place(offset)) {
+            (0, _) => self.address = value as u32,
+            (_, Some(place)) => self.ecam.write(bus, place, width, value),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn ports_show_the_same_functions() {
+    let machine = SimMachine::new();
+    let mut ecam = Ecam { bar_bytes: 0x4000, ..Ecam::default() };
+    ecam.nvme(0, 3);
+    ecam.bridge(0, 4, 9);
+    ecam.nvme(9, 31)[0x100] = 1;
+    let device = machine.add("ports", Ports { address: 0, ecam });
+    let registers = machine.add("registers", crate::sim::Script::new()).region(0x4000);
+    let map: Arc<Map> = Arc::new(move |physical: u64, bytes| {
+        assert_eq!(physical, 0xc0_0000_0000);
+        registers.part(0..bytes)
+    });
+    let ports = ConfigPorts::find(device.region(8)).unwrap();
+    let functions = scan_ports(&ports, &map);
+    assert_eq!(addresses(&functions), [(0, 3, 0), (0, 4, 0), (9, 31, 0)]);
+    let function = &functions[2];
+    assert_eq!(function.bar(0).map(|bar| bar.bytes), Ok(0x4000));
+    assert_eq!(function.map_bar(0, 0x100).map(|region| region.bytes()), Ok(0x100));
+    function.enable_bus_master().unwrap();
+    assert_eq!(device.act(|ports, _| ports.ecam.nvme(9, 31)[4..6].to_vec()), [0b110, 0b100]);
+    assert_eq!(function.extended_capability(1), None, "it is beyond the ports");
+    assert_eq!(function.capability(id::MSIX).map(|found| found.offset), Some(0x40));
+    device.unplug();
+    assert!(ConfigPorts::find(device.region(8)).is_none());
 }
 
 #[test]
@@ -166,11 +229,12 @@ fn what_cannot_be_used_is_refused() {
     let (_machine, device, map) = machine(|ecam| {
         ecam.nvme(0, 3)[0x14] = 0;
         ecam.bridge(0, 4, 0);
+        ecam.nvme(0, 5);
     });
     let functions = scan(&[WINDOW], &map);
     assert!(matches!(functions[0].map_bar(0, 64), Err(PciError::Unassigned(0))));
     assert_eq!(functions[1].bar(0), Err(PciError::NoBar(0)));
     device.unplug();
-    assert_eq!(functions[0].bar(0), Err(PciError::Deaf));
+    assert_eq!(functions[2].bar(0), Err(PciError::Deaf));
     assert_eq!(functions[0].enable_bus_master(), Ok(()), "all ones hold every bit");
 }

@@ -3,13 +3,16 @@
 //! A buffer's bytes live with whoever may touch them: in the driver's `DmaBuf` while it owns them,
 //! here while they are lent. So a device that touches what it was not lent finds nothing to touch,
 //! and is reported. Addresses are handed out upwards, with a guard of a page after each buffer, and
-//! used again only when the limit is reached, so that stale addresses stay recognisable.
+//! used again only when the limit is reached, so that stale addresses stay recognisable. A listed
+//! buffer is made of pages each with its guard, the last at the lowest address: none is where a
+//! device that counts on would look for it.
 
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec;
+use std::vec::Vec;
 
 use super::violation::DmaFault;
 use crate::dma::{ALIGNMENT, AddressLimit, Direction, DmaError};
@@ -42,6 +45,16 @@ enum Holder {
 struct Block {
     bytes: usize,
     holder: Holder,
+    part: Part,
+}
+
+/// Whether a block is counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// A buffer, or its first page.
+    First,
+    /// A later page of a listed buffer.
+    Later,
 }
 
 pub(super) struct Arena {
@@ -73,6 +86,9 @@ impl Arena {
         let mut report = MemoryReport::default();
         for block in self.blocks.values() {
             report.bytes += block.bytes;
+            if block.part == Part::Later {
+                continue;
+            }
             match block.holder {
                 Holder::Driver => report.owned += 1,
                 Holder::Device { .. } => report.lent += 1,
@@ -89,6 +105,35 @@ impl Arena {
     ) -> Result<(u64, Box<[u8]>), DmaError> {
         let base = self.place(bytes, limit, Holder::Driver)?;
         Ok((base, vec![0; bytes].into_boxed_slice()))
+    }
+
+    /// Places for `bytes` bytes, a page each; where they are, in order.
+    pub(super) fn allocate_listed(
+        &mut self,
+        bytes: usize,
+        limit: AddressLimit,
+    ) -> Result<Vec<u64>, DmaError> {
+        let mut places = Vec::new();
+        let mut left = bytes;
+        // The last page, the one that may be shorter, lies lowest.
+        while left != 0 {
+            let piece = (left - 1) % ALIGNMENT + 1;
+            match self.place(piece, limit, Holder::Driver) {
+                Ok(base) => places.push(base),
+                Err(error) => {
+                    places.into_iter().for_each(|base| self.free(base));
+                    return Err(error);
+                }
+            }
+            left -= piece;
+        }
+        places.reverse();
+        for later in places.iter().skip(1) {
+            if let Some(block) = self.blocks.get_mut(later) {
+                block.part = Part::Later;
+            }
+        }
+        Ok(places)
     }
 
     pub(super) fn allocate_ring(
@@ -125,7 +170,7 @@ impl Arena {
         self.available -= bytes;
         let end = base + size;
         self.freed.retain(|&start, &mut length| start >= end || start + footprint(length) <= base);
-        self.blocks.insert(base, Block { bytes, holder });
+        self.blocks.insert(base, Block { bytes, holder, part: Part::First });
         Ok(base)
     }
 

@@ -6,6 +6,7 @@ use super::world::{World, lock};
 use super::{DmaFault, Transfer, Violation};
 use crate::clock::Ticks;
 use crate::dma::{AddressLimit, DeviceAddress};
+use crate::interrupt::Message;
 use crate::mmio::Width;
 
 /// A device modelled in Rust: what its registers do.
@@ -46,6 +47,7 @@ pub struct BusError;
 pub(super) enum Signal {
     Edge(u32),
     Level(u32, Level),
+    Message(Message),
 }
 
 /// The machine as a device sees it: memory, interrupt lines, time.
@@ -68,6 +70,12 @@ impl Bus<'_> {
     /// Raises interrupt `line` (an edge or a message) once this call returns.
     pub fn raise(&mut self, line: u32) {
         self.signals.push(Signal::Edge(line));
+    }
+
+    /// Sends an interrupt message, as its MSI or MSI-X registers say, once this call returns. One
+    /// that raises nobody's vector is a violation.
+    pub fn send(&mut self, message: Message) {
+        self.signals.push(Signal::Message(message));
     }
 
     /// Sets the level of interrupt `line` once this call returns.

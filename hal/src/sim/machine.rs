@@ -107,6 +107,11 @@ impl SimMachine {
         lock(&self.world.arena).report()
     }
 
+    /// How many interrupt vectors are in use.
+    pub fn vectors_in_use(&self) -> usize {
+        lock(&self.world.vectors).in_use()
+    }
+
     /// Moves time on, and lets happen on the way what is due.
     pub fn advance(&self, span: Ticks) {
         self.world.advance_to(self.world.now().plus(span));

@@ -23,6 +23,7 @@ mod line;
 mod machine;
 mod script;
 pub(crate) mod seam;
+mod vectors;
 mod violation;
 mod world;
 

@@ -1,14 +1,17 @@
 //! The host backend of the seam (see `machine.rs`): the same names as on metal.
 
 use std::boxed::Box;
-use std::sync::Arc;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
+use std::vec;
+use std::vec::Vec;
 
 use super::violation::Violation;
 use super::world::{Device, TICKS_PER_SECOND, World, lock};
 use crate::clock::Ticks;
-use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaError};
-use crate::interrupt::InterruptLatch;
+use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaError, PAGE};
+use crate::interrupt::{InterruptError, InterruptLatch, Message};
 use crate::mmio::{RegisterValue, Width};
 
 pub(crate) type LatchRef = Arc<InterruptLatch>;
@@ -20,7 +23,54 @@ pub(crate) struct Window {
     pub(super) device: Arc<Device>,
 }
 
+/// A device's registers, kept by others.
+#[derive(Clone)]
+pub(crate) struct WeakWindow {
+    world: Weak<World>,
+    device: Weak<Device>,
+}
+
+impl WeakWindow {
+    pub(crate) fn upgrade(&self) -> Option<Window> {
+        Some(Window { world: self.world.upgrade()?, device: self.device.upgrade()? })
+    }
+}
+
+/// A vector on a core; its drop frees it.
+pub(crate) struct MessageVector {
+    world: Arc<World>,
+    message: Message,
+    latch: LatchRef,
+}
+
+impl MessageVector {
+    /// A vector of the machine that `window`'s device is in.
+    pub(crate) fn allocate(window: &Window, core: u16) -> Result<Self, InterruptError> {
+        let (message, latch) = lock(&window.world.vectors).allocate(core)?;
+        Ok(Self { world: window.world.clone(), message, latch })
+    }
+
+    pub(crate) fn message(&self) -> Result<Message, InterruptError> {
+        Ok(self.message)
+    }
+
+    pub(crate) fn latch(&self) -> LatchRef {
+        self.latch.clone()
+    }
+}
+
+impl Drop for MessageVector {
+    fn drop(&mut self) {
+        lock(&self.world.vectors).free(self.message);
+    }
+}
+
 impl Window {
+    pub(crate) fn downgrade(&self) -> WeakWindow {
+        let (world, device) = (Arc::downgrade(&self.world), Arc::downgrade(&self.device));
+        WeakWindow { world, device }
+    }
+
     pub(crate) fn read<T: RegisterValue>(&self, offset: usize) -> T {
         T::from_low_bits(self.device.register_read(&self.world, offset, T::WIDTH))
     }
@@ -59,7 +109,17 @@ impl DmaSpace {
         limit: AddressLimit,
     ) -> Result<DmaMemory, DmaError> {
         let (base, storage) = lock(&self.0.arena).allocate(bytes, limit)?;
-        Ok(DmaMemory { storage, place: Place { world: self.0.clone(), base } })
+        Ok(DmaMemory { storage, place: Place::new(&self.0, vec![base], bytes) })
+    }
+
+    pub(crate) fn allocate_listed(
+        &self,
+        bytes: usize,
+        limit: AddressLimit,
+    ) -> Result<DmaMemory, DmaError> {
+        let bases = lock(&self.0.arena).allocate_listed(bytes, limit)?;
+        let storage = vec![0; bytes].into_boxed_slice();
+        Ok(DmaMemory { storage, place: Place::new(&self.0, bases, PAGE) })
     }
 
     pub(crate) fn allocate_ring(
@@ -72,15 +132,24 @@ impl DmaSpace {
     }
 }
 
-/// A place in the arena; freed on drop.
+/// A place in the arena, or one for each page; freed on drop.
 struct Place {
     world: Arc<World>,
-    base: u64,
+    bases: Vec<u64>,
+    /// Bytes that lie at each base; at the last one, what is left of them.
+    piece: usize,
+}
+
+impl Place {
+    fn new(world: &Arc<World>, bases: Vec<u64>, piece: usize) -> Self {
+        Self { world: world.clone(), bases, piece }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.world.arena).free(self.base);
+        let mut arena = lock(&self.world.arena);
+        self.bases.iter().for_each(|base| arena.free(*base));
     }
 }
 
@@ -101,30 +170,50 @@ impl DmaMemory {
 
     pub(crate) fn lend(self, direction: Direction) -> LentMemory {
         let Self { storage, place } = self;
-        let (world, base) = (place.world.clone(), place.base);
-        std::mem::forget(place);
-        lock(&world.arena).lend(base, storage, direction);
-        LentMemory { world, base }
+        let place = ManuallyDrop::new(place);
+        let mut arena = lock(&place.world.arena);
+        for (base, piece) in place.bases.iter().zip(storage.chunks(place.piece)) {
+            arena.lend(*base, piece.into(), direction);
+        }
+        drop(arena);
+        LentMemory { place }
     }
 }
 
 /// Memory a device may be using; its bytes are in the arena, and stay there if this is dropped.
 pub(crate) struct LentMemory {
-    world: Arc<World>,
-    base: u64,
+    place: ManuallyDrop<Place>,
 }
 
 impl LentMemory {
     pub(crate) fn address(&self) -> DeviceAddress {
-        DeviceAddress(self.base)
+        self.page(0)
+    }
+
+    /// Where page `index` is; it is below their number.
+    pub(crate) fn page(&self, index: usize) -> DeviceAddress {
+        let (base, offset) = (index * PAGE / self.place.piece, index * PAGE % self.place.piece);
+        let base = self.place.bases.get(base).copied().unwrap_or(u64::MAX);
+        DeviceAddress(base.wrapping_add(offset as u64))
     }
 
     pub(crate) fn reclaim(self) -> DmaMemory {
-        let Self { world, base } = self;
-        let storage = lock(&world.arena).reclaim(base).unwrap_or_default();
-        DmaMemory { storage, place: Place { world, base } }
+        let place = ManuallyDrop::into_inner(self.place);
+        let mut arena = lock(&place.world.arena);
+        let pieces = place.bases.iter().filter_map(|base| arena.reclaim(*base));
+        let storage = pieces.collect::<Vec<_>>().concat().into_boxed_slice();
+        drop(arena);
+        DmaMemory { storage, place }
     }
 }
+
+/// Nothing is kept ready here, and each machine counts its own memory.
+pub(crate) fn dma_bytes() -> (usize, usize) {
+    (0, 0)
+}
+
+/// Nothing is kept ready here.
+pub(crate) fn drain_dma() {}
 
 /// A ring, seen by driver and device at once. Dropping it frees it unless it is shared.
 pub(crate) struct RingMemory {

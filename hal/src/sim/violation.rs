@@ -3,6 +3,7 @@
 use std::fmt;
 use std::string::String;
 
+use crate::interrupt::Message;
 use crate::mmio::Width;
 
 /// Something that would have corrupted memory, or gone unnoticed, on a real machine.
@@ -27,6 +28,14 @@ pub enum Violation {
         bytes: usize,
         /// What was wrong with it.
         fault: DmaFault,
+    },
+    /// A device sent an interrupt message that raises nobody's vector: one it was never told, or
+    /// one that was masked and given back.
+    StrayMessage {
+        /// The device's name.
+        device: &'static str,
+        /// What it sent.
+        message: Message,
     },
     /// A driver did not follow the script.
     Script {
@@ -62,6 +71,9 @@ impl fmt::Display for Violation {
             }
             Violation::Dma { device, address, bytes, fault } => {
                 write!(formatter, "{device}: DMA of {bytes} bytes at {address:#x}: {fault:?}")
+            }
+            Violation::StrayMessage { device, message: Message { address, data } } => {
+                write!(formatter, "{device}: message {data:#x} to {address:#x} is nobody's")
             }
             Violation::Script { device, message } => write!(formatter, "{device}: {message}"),
         }

@@ -12,10 +12,11 @@ use super::arena::Arena;
 use super::device::{Bus, DeviceModel, Signal};
 use super::faults::{Faults, InterruptFate, WriteFate};
 use super::line::Line;
+use super::vectors::Vectors;
 use super::violation::Violation;
 use crate::clock::Ticks;
 use crate::dma::AddressLimit;
-use crate::interrupt::InterruptLatch;
+use crate::interrupt::{InterruptLatch, Message};
 use crate::mmio::Width;
 
 /// A tick is a nanosecond.
@@ -40,6 +41,7 @@ pub(super) struct World {
     /// Raised when something new is to happen.
     pub(super) scheduled: InterruptLatch,
     pub(super) arena: Mutex<Arena>,
+    pub(super) vectors: Mutex<Vectors>,
     events: Mutex<BTreeMap<(Ticks, u64), Event>>,
     sequence: AtomicU64,
     violations: Mutex<Vec<Violation>>,
@@ -52,6 +54,7 @@ impl World {
             follows,
             scheduled: InterruptLatch::new(),
             arena: Mutex::new(Arena::new()),
+            vectors: Mutex::new(Vectors::default()),
             events: Mutex::new(BTreeMap::new()),
             sequence: AtomicU64::new(0),
             violations: Mutex::new(Vec::new()),
@@ -65,6 +68,15 @@ impl World {
 
     pub(super) fn report(&self, violation: Violation) {
         lock(&self.violations).push(violation);
+    }
+
+    /// A message arrives at the interrupt controllers.
+    fn deliver(&self, device: &'static str, message: Message) {
+        let latch = lock(&self.vectors).latch(message);
+        match latch {
+            Some(latch) => latch.raise(),
+            None => self.report(Violation::StrayMessage { device, message }),
+        }
     }
 
     pub(super) fn take_violations(&self) -> Vec<Violation> {
@@ -223,7 +235,8 @@ impl Device {
             match signal {
                 Signal::Edge(line) => self.raise(world, line),
                 Signal::Level(line, level) if !self.is_gone() => self.line(line).set_level(level),
-                Signal::Level(..) => {}
+                Signal::Message(message) if !self.is_gone() => world.deliver(self.name, message),
+                Signal::Level(..) | Signal::Message(_) => {}
             }
         }
         result

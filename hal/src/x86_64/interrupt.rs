@@ -13,34 +13,10 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use thiserror_no_std::Error;
-
 use super::vectors::VectorMap;
 use super::{MAX_CORES, ioapic, madt, percpu};
 use crate::interrupt::{Interrupt, InterruptControl, InterruptLatch};
-
-/// Why there is no interrupt to be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InterruptError {
-    /// All device vectors of that core are taken.
-    #[error("core {0} has no free interrupt vector: use another core")]
-    NoVector(u16),
-    /// All latches are taken.
-    #[error("too many device interrupts in use")]
-    NoLatch,
-    /// That core is not up.
-    #[error("core {0} is not running: use another core")]
-    NoSuchCore(u16),
-    /// No I/O APIC has that line, or it is wired to NMI.
-    #[error("interrupt line {0} does not exist or is not a device's")]
-    NoSuchLine(u32),
-    /// Somebody else has the line.
-    #[error("interrupt line {0} is taken, and lines are not shared")]
-    LineTaken(u32),
-    /// The core's APIC id does not fit into a message (that takes interrupt remapping).
-    #[error("core {0} cannot be reached by device interrupts: use one with a lower APIC id")]
-    Unreachable(u16),
-}
+pub use crate::interrupt::{InterruptError, Message};
 
 /// NMIs that were no request to stop (a failing DIMM, a watchdog, a button).
 pub static NMIS: InterruptLatch = InterruptLatch::new();
@@ -75,15 +51,6 @@ pub(super) fn deliver(core: u16, vector: u8) -> bool {
     }
     latch.raise();
     true
-}
-
-/// What a device is told to write to interrupt a core (Intel SDM vol. 3A, 12.11).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message {
-    /// Where to.
-    pub address: u64,
-    /// What.
-    pub data: u32,
 }
 
 /// A vector on a core and the latch it raises. Dropping it frees both.

@@ -29,7 +29,10 @@ pub async fn settled_free() -> u64 {
         reclaim::quiesce().await;
         hal::x86_64::paging::reap_quarantine();
     }
-    frames::statistics().free() + heap::statistics().claimed_bytes / FRAME_SIZE as u64
+    let pooled = hal::dma::statistics().pooled / FRAME_SIZE;
+    frames::statistics().free()
+        + pooled as u64
+        + heap::statistics().claimed_bytes / FRAME_SIZE as u64
 }
 
 async fn frames_are_handed_out_once() -> Finding {

@@ -28,11 +28,13 @@ macro_rules! ensure {
 mod capabilities;
 mod chaos;
 mod clocks;
+mod dma;
 mod interrupts;
 mod memory;
 mod paging;
 mod processes;
 mod records;
+mod storage;
 mod tasks;
 mod timers;
 
@@ -80,9 +82,11 @@ const ROOMS: &[&[Check]] = &[
     tasks::CHECKS,
     timers::CHECKS,
     memory::CHECKS,
+    dma::CHECKS,
     paging::CHECKS,
     interrupts::CHECKS,
     records::CHECKS,
+    storage::CHECKS,
     processes::CHECKS,
     capabilities::CHECKS,
     chaos::CHECKS,

@@ -21,8 +21,8 @@ use alloc::vec::Vec;
 use drivers::completion::CompletionMode;
 
 pub use access::allow;
-pub use disks::{Listed, OpenError, disks, listed, named, open, partition_of};
-pub use drive::{settled, start, stop, without_driver};
+pub use disks::{Listed, OpenError, disks, listed, open, partition_of};
+pub use drive::{edu, functions, settled, start, stop, without_driver};
 
 /// A disk or partition as everybody in the kernel holds it.
 pub type Block = drivers::block::BlockHandle<Pollux>;

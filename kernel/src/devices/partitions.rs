@@ -17,10 +17,13 @@ pub async fn find(disk: &Listed) {
         Err(PartitionError::Table(error)) => {
             return log::debug!("{name}: no partitions: {error}");
         }
+        Err(error @ (PartitionError::Mbr | PartitionError::WholeVolume)) => {
+            return log::info!("{name}: {error}");
+        }
         Err(error) => return log::warn!("{name}: its partition table cannot be read: {error}"),
     };
-    for (number, entry) in (1..).zip(entries) {
-        let part = format!("{name}p{number}");
+    for entry in entries {
+        let part = format!("{name}p{}", entry.number);
         let Some(block) = disk.part(part.clone(), Lba(entry.first), entry.blocks()) else {
             log::warn!("{part}: it is not on the disk: left out");
             continue;

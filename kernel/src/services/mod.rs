@@ -13,7 +13,6 @@ pub mod program;
 pub mod report;
 mod results;
 pub mod shell;
-pub mod wake;
 
 use crate::platform::{self, Pollux};
 use crate::{checks, clock, devices};

@@ -7,6 +7,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod dump;
 pub mod grid;
 pub mod matrix;
 pub mod options;

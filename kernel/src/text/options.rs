@@ -12,6 +12,9 @@
 //! attack                  run the ring-3 attack suite, leave (bench.quick, bench.filter and run.args hold for it too)
 //! run=NAME run.args=a,b   run a program; then the shell, under headless leave by its status
 //! exit=qemu               leave through isa-debug-exit instead of power-off
+//! bench.disk=NAME,…       measure these disks too (what they hold is lost if they may be written to)
+//! disk.write=NAME,…|all   disks that the shell and programs may write to
+//! irq=poll|msix|adaptive  how drivers notice that a device is done
 //! smp=N  log=LEVEL        at most N cores; how much is logged (read earlier in the boot)
 //! ```
 
@@ -108,7 +111,7 @@ pub struct Options {
 }
 
 /// Words other parts of the kernel read for themselves.
-const ELSEWHERE: &[&str] = &["log", "smp", "irq"];
+const ELSEWHERE: &[&str] = &["log", "smp", "irq", "disk.write", "bench.disk"];
 
 impl Options {
     /// Reads a command line. Any text will do.

@@ -89,6 +89,16 @@ impl Display for PerSecond {
     }
 }
 
+/// Bytes a second, in powers of 1,000: `1.95 GB/s`.
+#[derive(Clone, Copy, Debug)]
+pub struct BytesPerSecond(pub u64);
+
+impl Display for BytesPerSecond {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        three_digits(f, self.0, &[" B/s", " kB/s", " MB/s", " GB/s"])
+    }
+}
+
 /// A count in groups of three digits: `12,345`.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64);

@@ -5,9 +5,9 @@
 //! percentile of its latency; where ticks count instructions there is no time, so no rate.
 
 use crate::matrix;
-use crate::quantity::{Count, Nanoseconds, PerSecond, Tenths};
+use crate::quantity::{BytesPerSecond, Count, Nanoseconds, PerSecond, Tenths};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
 use protocols::abi::metric::{Metric, Unit};
@@ -96,7 +96,12 @@ pub fn lines(metrics: &[Metric], cores: usize, scale: Scale) -> Vec<Line> {
     let pairs = names(metrics, |metric| metric.peer != Metric::ALL_CORES);
     let matrices = pairs.iter().flat_map(|name| matrix::blocks(metrics, name, scale)).collect();
     matrix::beside(&mut lines, matrices);
-    cycles(&mut lines, metrics);
+    let rate = |value| PerSecond(value).to_string();
+    medians(&mut lines, metrics, Unit::PerSecond, "operations a second", rate);
+    let rate = |value| BytesPerSecond(value).to_string();
+    medians(&mut lines, metrics, Unit::BytesPerSecond, "bytes a second", rate);
+    let count = |value| Count(value).to_string();
+    medians(&mut lines, metrics, Unit::Cycles, "core cycles", count);
     lines.pop_if(|line| line.style == Style::Rule);
     lines
 }
@@ -215,24 +220,37 @@ fn at_once(lines: &mut Vec<Line>, metrics: &[Metric]) {
     }
 }
 
-/// Core cycles, where the CPU counts them: the medians of up to eight cores.
-fn cycles(lines: &mut Vec<Line>, metrics: &[Metric]) {
-    const SHOWN: usize = 8;
-    let names = names(metrics, |metric| metric.unit == Unit::Cycles);
+/// What is told by its medians alone, for up to so many cores.
+const SHOWN: usize = 7;
+/// Columns of a name there.
+const LONG_NAME: usize = 30;
+
+/// Medians of the figures in `unit`, a column a core.
+fn medians(
+    lines: &mut Vec<Line>,
+    metrics: &[Metric],
+    unit: Unit,
+    heading: &str,
+    shown: impl Fn(u64) -> String,
+) {
+    let wanted = |metric: &Metric| is_of_core(metric) && metric.unit == unit;
+    let names = names(metrics, wanted);
     if names.is_empty() {
         return;
     }
-    lines.push(Line::new(Style::Heading, "core cycles (median), by core"));
+    lines.push(Line::new(Style::Heading, format!("{heading} (median), by core")));
     for name in names {
-        let mut found: Vec<_> = metrics
-            .iter()
-            .filter(|metric| metric.unit == Unit::Cycles && metric.name() == name)
-            .collect();
+        let mut found: Vec<_> =
+            metrics.iter().filter(|metric| wanted(metric) && metric.name() == name).collect();
         found.sort_by_key(|metric| metric.core);
-        let cells: String =
-            found.iter().take(SHOWN).map(|metric| format!("{:>9}", Count(metric.median))).collect();
-        lines.push(Line::new(Style::Text, format!("{name:<NAME$}{cells}")));
+        let cells: String = found
+            .iter()
+            .take(SHOWN)
+            .map(|metric| format!("{:>10}", shown(metric.median)))
+            .collect();
+        lines.push(Line::new(Style::Text, format!("{name:<LONG_NAME$}{cells}")));
     }
+    lines.push(Line::rule("-"));
 }
 
 #[cfg(test)]
@@ -265,6 +283,8 @@ mod tests {
         metrics.push(figure("ipc.clients_16", Metric::ALL_CORES, Unit::PerSecond, 999_999));
         metrics.push(figure("a.name.of.the.greatest.length.there.is.x", 0, Unit::Ticks, 1));
         metrics.push(figure("syscall.null", 0, Unit::Cycles, 123));
+        metrics.push(figure("nvme.file.read4k.qd32.msix", 0, Unit::PerSecond, 81_234));
+        metrics.push(figure("nvme.read128k.qd8", 1, Unit::BytesPerSecond, 1_950_000_000));
         metrics
     }
 

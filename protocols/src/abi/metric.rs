@@ -15,6 +15,8 @@ pub enum Unit {
     PerSecond = 2,
     /// Core cycles per operation, by `rdpmc`.
     Cycles = 3,
+    /// Bytes per second.
+    BytesPerSecond = 4,
 }
 
 /// One figure: what, where, and its distribution over `samples`.
@@ -133,6 +135,7 @@ impl Metric {
                 1 => Unit::Ticks,
                 2 => Unit::PerSecond,
                 3 => Unit::Cycles,
+                4 => Unit::BytesPerSecond,
                 _ => return Err(MetricError::Unit),
             },
             samples: u32::from_le_bytes([bytes[48], bytes[49], bytes[50], bytes[51]]),

@@ -2,14 +2,18 @@
 //!
 //! A table is a header block, at block 1 and once more at the disk's last block, and an array of
 //! entries that each header names. Both are under CRC-32. Pure: whoever reads the disk asks
-//! [`Header`] which blocks hold the entries, and gives their bytes to [`Header::entries`].
+//! [`Header`] which blocks hold the entries, and gives their bytes to [`Header::entries`]. A table
+//! is used as a whole or not at all: where one entry makes no sense, none is believed. What a disk
+//! without a table has in its first block, [`FirstBlock`] says.
 //!
-//! Source: UEFI Specification 2.10, section 5.3.
+//! Source: UEFI Specification 2.10, sections 5.2 and 5.3.
 
 mod entries;
+mod first_block;
 mod guid;
 
-pub use self::entries::{Entries, Entry};
+pub use self::entries::{Attributes, Entries, Entry};
+pub use self::first_block::FirstBlock;
 pub use self::guid::Guid;
 
 use crate::fields::{array_at, u32_at, u64_at};
@@ -101,14 +105,17 @@ impl Header {
             return Err(nonsense("the number of its entries"));
         }
         let end = header.entries_lba.checked_add(bytes.div_ceil(block.len() as u64));
-        let usable = header.first_usable..=header.last_usable;
-        if header.entries_lba < 2
-            || end.is_none_or(|end| end > blocks)
-            || usable.contains(&header.entries_lba)
-        {
+        let is_clear = |end| end <= header.first_usable || header.entries_lba > header.last_usable;
+        if header.entries_lba < 2 || !end.is_some_and(|end| end <= blocks && is_clear(end)) {
             return Err(nonsense("the place of its entries"));
         }
         Ok(header)
+    }
+
+    /// Whether the other one, the backup, says the same.
+    pub fn agrees_with(&self, other: &Header) -> bool {
+        // They are in different places, as they should be.
+        Self { entries_lba: other.entries_lba, ..*self } == *other
     }
 
     /// How many bytes the entries have: at most 128 KiB, at least 128.
@@ -118,6 +125,10 @@ impl Header {
 
     /// The entries in `bytes`, which were read from [`entries_lba`](Self::entries_lba) on; more may
     /// follow them.
+    ///
+    /// # Errors
+    /// Their sum is wrong, they are not all there, or a partition overlaps another or reaches
+    /// beyond the blocks it may have.
     pub fn entries<'a>(&self, bytes: &'a [u8]) -> Result<Entries<'a>, GptError> {
         let bytes = bytes
             .get(..self.entries_bytes())
@@ -125,7 +136,8 @@ impl Header {
         if crc32(bytes) != self.entries_crc {
             return Err(GptError::Checksum);
         }
-        Ok(Entries::new(bytes, self.entry_bytes as usize, self.first_usable, self.last_usable))
+        let entry_bytes = self.entry_bytes as usize;
+        Entries::new_checked(bytes, entry_bytes, self.first_usable, self.last_usable)
     }
 }
 

@@ -3,9 +3,7 @@
 //! The phase bit tells new entries from those of the pass before: the driver clears the queue, the
 //! first pass has phase 1, each further pass the other one.
 
-use core::fmt;
-
-use super::CommandId;
+use super::{CommandId, Status};
 
 /// Whether an entry is of this pass over the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,50 +30,6 @@ impl Phase {
     /// The phase in the second word of an entry.
     pub const fn of(word: u64) -> Self {
         if word >> 48 & 1 == 1 { Self::One } else { Self::Zero }
-    }
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Status code type: 0 generic, 1 specific to the command, 2 medium, 3 path, 7 vendor.
-    pub kind: u8,
-    /// Status code.
-    pub code: u8,
-    /// Whether repeating it is pointless.
-    pub do_not_retry: bool,
-}
-
-impl Status {
-    /// Done.
-    pub const SUCCESS: Self = Self { kind: 0, code: 0, do_not_retry: false };
-
-    /// Whether it succeeded.
-    pub const fn is_success(self) -> bool {
-        self.kind == 0 && self.code == 0
-    }
-
-    /// Whether blocks beyond the end were named.
-    pub const fn is_out_of_range(self) -> bool {
-        self.kind == 0 && self.code == 0x80
-    }
-
-    /// Whether the medium failed (unrecovered reads and writes, checks that found damage).
-    pub const fn is_media_error(self) -> bool {
-        self.kind == 2
-    }
-
-    /// Whether the namespace may only be read.
-    pub const fn is_write_protected(self) -> bool {
-        (self.kind == 0 && self.code == 0x20) || (self.kind == 1 && self.code == 0x82)
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, code, do_not_retry } = self;
-        write!(f, "status {kind}/{code:#04x}")?;
-        if *do_not_retry { f.write_str(", not to be repeated") } else { Ok(()) }
     }
 }
 

@@ -6,6 +6,9 @@ use crate::fields::{array_at, u8_at, u16_at, u32_at, u64_at};
 /// Bytes of every identify structure.
 pub const IDENTIFY_BYTES: usize = 4096;
 
+/// Ids a list of namespaces has room for.
+pub const NAMESPACES_LISTED: usize = IDENTIFY_BYTES / 4;
+
 /// Why an identify structure cannot be used. The device is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
 pub enum IdentifyError {
@@ -31,12 +34,23 @@ pub enum IdentifyError {
 pub struct Controller {
     serial: [u8; 20],
     model: [u8; 40],
+    firmware: [u8; 8],
+    commands: u16,
+    admin_commands: u16,
     /// Most bytes in one command; `None`: no limit.
     pub max_transfer_bytes: Option<u64>,
     /// How many namespaces there can be.
     pub namespaces: u32,
     /// Whether writes go to a cache that a loss of power empties.
     pub has_volatile_cache: bool,
+    /// How many event requests may be outstanding at once, at least 1.
+    pub event_requests_most: u16,
+    /// How many entries the error log has, at least 1.
+    pub error_log_entries: u16,
+    /// All its capacity in bytes; 0: it does not say.
+    pub capacity_bytes: u128,
+    /// Warning and critical temperature in kelvins; 0: it does not say.
+    pub temperature_limits: (u16, u16),
 }
 
 impl Controller {
@@ -52,9 +66,19 @@ impl Controller {
         Ok(Self {
             serial: array_at(bytes, 4).ok_or(short)?,
             model: array_at(bytes, 24).ok_or(short)?,
+            firmware: array_at(bytes, 64).ok_or(short)?,
+            commands: u16_at(bytes, 520).ok_or(short)?,
+            admin_commands: u16_at(bytes, 256).ok_or(short)?,
             max_transfer_bytes: if max_shift == 0 { None } else { limit },
             namespaces: u32_at(bytes, 516).ok_or(short)?,
             has_volatile_cache: u8_at(bytes, 525).ok_or(short)? & 1 == 1,
+            event_requests_most: u16::from(u8_at(bytes, 259).ok_or(short)?) + 1,
+            error_log_entries: u16::from(u8_at(bytes, 262).ok_or(short)?) + 1,
+            capacity_bytes: u128::from_le_bytes(array_at(bytes, 280).ok_or(short)?),
+            temperature_limits: (
+                u16_at(bytes, 266).ok_or(short)?,
+                u16_at(bytes, 268).ok_or(short)?,
+            ),
         })
     }
 
@@ -66,6 +90,26 @@ impl Controller {
     /// Its model.
     pub fn model(&self) -> &str {
         text(&self.model)
+    }
+
+    /// The revision of its firmware.
+    pub fn firmware(&self) -> &str {
+        text(&self.firmware)
+    }
+
+    /// Whether it knows Write Zeroes (ONCS bit 3).
+    pub const fn can_write_zeroes(&self) -> bool {
+        self.commands >> 3 & 1 == 1
+    }
+
+    /// Whether it knows Dataset Management (ONCS bit 2).
+    pub const fn can_deallocate(&self) -> bool {
+        self.commands >> 2 & 1 == 1
+    }
+
+    /// Whether it knows Doorbell Buffer Config (OACS bit 8).
+    pub const fn has_doorbell_buffer(&self) -> bool {
+        self.admin_commands >> 8 & 1 == 1
     }
 }
 
@@ -100,7 +144,10 @@ impl Namespace {
         if u8_at(bytes, 29).ok_or(short)? & 0b111 != 0 {
             return Err(IdentifyError::Protected);
         }
-        let format = usize::from(u8_at(bytes, 26).ok_or(short)? & 0xf);
+        // More than 16 formats take two more bits to number.
+        let (formats, chosen) = (u8_at(bytes, 25).ok_or(short)?, u8_at(bytes, 26).ok_or(short)?);
+        let high = if formats > 15 { chosen >> 5 & 0b11 } else { 0 };
+        let format = usize::from(high << 4 | chosen & 0xf);
         let at = 128 + 4 * format;
         let metadata = u16_at(bytes, at).ok_or(short)?;
         if metadata != 0 {
@@ -115,7 +162,13 @@ impl Namespace {
     }
 }
 
-/// The ids in a list of active namespaces: up to the first 0.
+/// How many I/O queue pairs a controller granted, by the result of
+/// [`Command::set_queue_count`](super::Command::set_queue_count) (5.21.1.7).
+pub fn granted_queues(result: u32) -> u32 {
+    (result & 0xffff).min(result >> 16) + 1
+}
+
+/// The ids in a list of namespaces: up to the first 0.
 pub fn namespace_ids(bytes: &[u8]) -> impl Iterator<Item = u32> {
     let words = bytes.chunks_exact(4).map_while(|word| u32_at(word, 0));
     words.take_while(|id| *id != 0)
@@ -138,10 +191,18 @@ mod tests {
         bytes[516] = 0;
         bytes[517] = 1;
         bytes[525] = 1;
+        bytes[64..72].copy_from_slice(b"7.2.22  ");
+        bytes[256..258].copy_from_slice(&0x12au16.to_le_bytes());
+        bytes[259] = 3;
+        bytes[520] = 0b1100;
         let controller = Controller::new_checked(&bytes).unwrap();
         assert_eq!((controller.serial(), controller.model()), ("pollux-boot", "QEMU NVMe Ctrl"));
         assert_eq!(controller.max_transfer_bytes, Some(512 << 10));
         assert_eq!((controller.namespaces, controller.has_volatile_cache), (256, true));
+        assert_eq!((controller.firmware(), controller.event_requests_most), ("7.2.22", 4));
+        assert!(controller.can_write_zeroes() && controller.can_deallocate());
+        assert!(controller.has_doorbell_buffer());
+        assert_eq!((granted_queues(0x0003_0007), granted_queues(u32::MAX)), (4, 65536));
         bytes[4] = 0xff;
         bytes[77] = 255;
         let controller = Controller::new_checked(&bytes).unwrap();

@@ -1,12 +1,15 @@
 //! Physical region pages: how a command names its memory (NVMe 1.4, section 4.3).
 //!
-//! Here memory is contiguous and begins at a page, which leaves three shapes:
+//! Here memory begins at a page, which leaves three shapes:
 //!
 //! | pages | first | second |
 //! |---|---|---|
 //! | 1 | the page | none |
 //! | 2 | the first page | the second page |
-//! | more | the first page | a list of all the others, of at most one page |
+//! | more | the first page | a list of all the others |
+//!
+//! A list that does not fit in a page goes on in another one: the last entry of a full page is then
+//! the address of the next. A [`ListPlan`] says what lies where.
 
 use super::Page;
 
@@ -15,6 +18,9 @@ pub const PAGE_BYTES: usize = 4096;
 
 /// Entries of a list that fills one page.
 pub const LIST_ENTRIES: usize = PAGE_BYTES / 8;
+
+/// Entries of a list page that goes on in another one.
+const LINKED_ENTRIES: usize = LIST_ENTRIES - 1;
 
 /// The two words of a command that name its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,59 +41,82 @@ impl Prp {
     }
 }
 
-/// How many entries the list has that a transfer of `bytes` bytes needs. 0: it needs none. `None`:
-/// it is too long for one list.
-pub const fn list_entries(bytes: usize) -> Option<usize> {
-    let pages = bytes.div_ceil(PAGE_BYTES);
-    match pages {
-        0..=2 => Some(0),
-        _ if pages - 1 <= LIST_ENTRIES => Some(pages - 1),
-        _ => None,
-    }
+/// Where the entries of a list lie, counted in words of 64 bits from its beginning. Its pages are
+/// taken to follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPlan {
+    entries: usize,
 }
 
-/// The words for `bytes` contiguous bytes from `start` on; `list` is where the list is, should one
-/// be needed (see [`list_entries`]): entry `n` of it is page `n + 1`.
-pub const fn prp(start: Page, bytes: usize, list: Page) -> Prp {
-    let second = match bytes.div_ceil(PAGE_BYTES) {
-        0 | 1 => 0,
-        2 => start.0.wrapping_add(PAGE_BYTES as u64),
-        _ => list.0,
-    };
-    Prp { first: start.0, second }
+impl ListPlan {
+    /// The list for a transfer of `pages` pages; `None`: it needs none.
+    pub const fn new(pages: usize) -> Option<Self> {
+        if pages > 2 { Some(Self { entries: pages - 1 }) } else { None }
+    }
+
+    /// How many entries it has: entry `n` is page `n + 1` of the transfer.
+    pub const fn entries(self) -> usize {
+        self.entries
+    }
+
+    /// How many pages it takes.
+    pub const fn pages(self) -> usize {
+        (self.entries - 1).div_ceil(LINKED_ENTRIES)
+    }
+
+    /// The word of entry `entry`.
+    pub const fn word(self, entry: usize) -> usize {
+        let last = self.pages() - 1;
+        let page = entry / LINKED_ENTRIES;
+        let page = if page < last { page } else { last };
+        page * LIST_ENTRIES + (entry - page * LINKED_ENTRIES)
+    }
+
+    /// The words that hold addresses of further pages of the list, and which pages these are.
+    pub fn links(self) -> impl Iterator<Item = (usize, usize)> {
+        (1..self.pages()).map(|page| (page * LIST_ENTRIES - 1, page))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
     use proptest::prelude::*;
-
-    const START: Page = Page(0x10_0000);
-    const LIST: Page = Page(0x7000);
+    use std::vec;
 
     #[test]
-    fn the_three_shapes() {
-        assert_eq!(prp(START, 512, LIST), Prp { first: 0x10_0000, second: 0 });
-        assert_eq!(prp(START, 4096, LIST), Prp::one(START));
-        assert_eq!(prp(START, 4097, LIST), Prp { first: 0x10_0000, second: 0x10_1000 });
-        assert_eq!(prp(START, 8193, LIST), Prp { first: 0x10_0000, second: 0x7000 });
-        assert_eq!((list_entries(8192), list_entries(8193)), (Some(0), Some(2)));
-        let most = (LIST_ENTRIES + 1) * PAGE_BYTES;
-        assert_eq!((list_entries(most), list_entries(most + 1)), (Some(512), None));
+    fn lists_of_one_page_and_more() {
+        assert_eq!((ListPlan::new(1), ListPlan::new(2)), (None, None));
+        let plan = |pages| ListPlan::new(pages).expect("it needs a list");
+        assert_eq!((plan(3).entries(), plan(3).pages(), plan(3).word(1)), (2, 1, 1));
+        assert_eq!((plan(513).pages(), plan(513).word(511)), (1, 511));
+        assert_eq!((plan(514).pages(), plan(514).word(510), plan(514).word(511)), (2, 510, 512));
+        assert_eq!((plan(1024).pages(), plan(1025).pages()), (2, 3));
+        assert!(plan(1025).links().eq([(511, 1), (1023, 2)]));
     }
 
     proptest! {
-        /// First page, second page or list cover exactly the pages of the transfer.
+        /// Walking a list as a controller does finds every page once, in order.
         #[test]
-        fn pages_are_covered(bytes in 1usize..4 << 20) {
-            let pages = bytes.div_ceil(PAGE_BYTES);
-            match list_entries(bytes) {
-                Some(0) => prop_assert_eq!(1 + usize::from(prp(START, bytes, LIST).second != 0), pages),
-                Some(entries) => {
-                    prop_assert_eq!(prp(START, bytes, LIST).second, LIST.0);
-                    prop_assert_eq!(1 + entries, pages);
+        fn a_controller_finds_every_page(pages in 3usize..3000) {
+            let plan = ListPlan::new(pages).expect("it needs a list");
+            let mut words = vec![None; plan.pages() * LIST_ENTRIES];
+            for entry in 0..plan.entries() {
+                prop_assert_eq!(words[plan.word(entry)].replace(entry), None);
+            }
+            for (word, page) in plan.links() {
+                prop_assert_eq!(words[word].replace(1_000_000 + page), None);
+            }
+            let mut at = 0;
+            for entry in 0..plan.entries() {
+                if at % LIST_ENTRIES == LIST_ENTRIES - 1 && entry + 1 < plan.entries() {
+                    let page = words[at].expect("a link") - 1_000_000;
+                    at = page * LIST_ENTRIES;
                 }
-                None => prop_assert!(bytes > (LIST_ENTRIES + 1) * PAGE_BYTES),
+                prop_assert_eq!(words[at], Some(entry));
+                at += 1;
             }
         }
     }

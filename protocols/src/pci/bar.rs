@@ -4,6 +4,8 @@ use super::offset::BAR0;
 
 /// How many there are in an ordinary function's header.
 pub const BAR_COUNT: u8 = 6;
+/// How many there are in a bridge's header.
+pub const BRIDGE_BAR_COUNT: u8 = 2;
 
 /// Where a function's registers are to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,24 @@ pub const fn bar_offset(index: u8) -> u16 {
     BAR0 + 4 * index as u16
 }
 
+/// What kind of register reads `value`, and the address it holds, without asking how long its range
+/// is. `None`: what it says makes no sense.
+pub const fn bar_base(value: u32, value_high: u32) -> Option<(BarKind, u64)> {
+    if value & 1 == 1 {
+        return Some((BarKind::Ports, (value & !0b11) as u64));
+    }
+    let is_prefetchable = value & 0b1000 != 0;
+    let low = (value & !0xf) as u64;
+    match value >> 1 & 0b11 {
+        0b00 => Some((BarKind::Memory { is_prefetchable, is_64_bit: false }, low)),
+        0b10 => {
+            let address = (value_high as u64) << 32 | low;
+            Some((BarKind::Memory { is_prefetchable, is_64_bit: true }, address))
+        }
+        _ => None,
+    }
+}
+
 /// Decodes a register that read `value`, and `sizing` after all ones were written to it;
 /// `value_high` and `sizing_high` are the next register's, 0 if it is the last one. `None`: there
 /// are no registers, or what it says makes no sense.
@@ -42,21 +62,20 @@ pub fn bar(value: u32, sizing: u32, value_high: u32, sizing_high: u32) -> Option
     if sizing == 0 || (value == u32::MAX && sizing == u32::MAX) {
         return None;
     }
-    if value & 1 == 1 {
-        // Functions may leave the upper half of a port's address unimplemented (6.2.5.1).
-        let mask = (sizing & !0b11) | if sizing >> 16 == 0 { 0xffff_0000 } else { 0 };
-        return sized(BarKind::Ports, u64::from(value & !0b11), u64::from(mask), 32);
-    }
-    let is_prefetchable = value & 0b1000 != 0;
-    let (low, low_mask) = (u64::from(value & !0xf), u64::from(sizing & !0xf));
-    match value >> 1 & 0b11 {
-        0b00 => sized(BarKind::Memory { is_prefetchable, is_64_bit: false }, low, low_mask, 32),
-        0b10 => {
-            let address = u64::from(value_high) << 32 | low;
-            let mask = u64::from(sizing_high) << 32 | low_mask;
-            sized(BarKind::Memory { is_prefetchable, is_64_bit: true }, address, mask, 64)
+    let (kind, address) = bar_base(value, value_high)?;
+    match kind {
+        BarKind::Ports => {
+            // Functions may leave the upper half of a port's address unimplemented (6.2.5.1).
+            let mask = (sizing & !0b11) | if sizing >> 16 == 0 { 0xffff_0000 } else { 0 };
+            sized(kind, address, u64::from(mask), 32)
         }
-        _ => None,
+        BarKind::Memory { is_64_bit: false, .. } => {
+            sized(kind, address, u64::from(sizing & !0xf), 32)
+        }
+        BarKind::Memory { is_64_bit: true, .. } => {
+            let mask = u64::from(sizing_high) << 32 | u64::from(sizing & !0xf);
+            sized(kind, address, mask, 64)
+        }
     }
 }
 

@@ -6,12 +6,22 @@
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI Express Base Specification 5.0, 7.5.
 
 mod bar;
+mod bridge;
 mod capability;
+mod class;
+pub mod express;
+mod extended;
+pub mod msi;
+pub mod msix;
+pub mod power;
 
 use core::fmt;
 
-pub use self::bar::{BAR_COUNT, Bar, BarKind, bar, bar_offset};
+pub use self::bar::{BAR_COUNT, BRIDGE_BAR_COUNT, Bar, BarKind, bar, bar_base, bar_offset};
+pub use self::bridge::{BridgeWindows, Span};
 pub use self::capability::{Capabilities, Capability, capabilities, id};
+pub use self::class::class_name;
+pub use self::extended::{ExtendedCapabilities, ExtendedCapability, extended_capabilities};
 
 /// Where a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +63,10 @@ pub mod offset {
     pub const BAR0: u16 = 0x10;
     /// Of a bridge: primary, secondary and subordinate bus.
     pub const BUSES: u16 = 0x18;
+    /// The expansion ROM's address in an ordinary function's header.
+    pub const ROM: u16 = 0x30;
+    /// Legacy interrupt line and pin; a bridge's control register in the upper half.
+    pub const INTERRUPT: u16 = 0x3c;
     /// The first capability.
     pub const CAPABILITIES: u16 = 0x34;
 }
@@ -143,9 +157,34 @@ impl Header {
         })
     }
 
-    /// Whether its class, subclass and programming interface are these.
-    pub fn is_class(&self, class: u8, subclass: u8, interface: u8) -> bool {
-        (self.class, self.subclass, self.interface) == (class, subclass, interface)
+    /// Whether it is of that class.
+    pub fn is_class(&self, wanted: impl Into<Class>) -> bool {
+        let Class { class, subclass, interface } = wanted.into();
+        (self.class, self.subclass) == (class, subclass)
+            && interface.is_none_or(|interface| interface == self.interface)
+    }
+}
+
+/// A kind of function: what drivers look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Base class.
+    pub class: u8,
+    /// Subclass.
+    pub subclass: u8,
+    /// Programming interface; `None`: any.
+    pub interface: Option<u8>,
+}
+
+impl From<(u8, u8)> for Class {
+    fn from((class, subclass): (u8, u8)) -> Self {
+        Self { class, subclass, interface: None }
+    }
+}
+
+impl From<(u8, u8, u8)> for Class {
+    fn from((class, subclass, interface): (u8, u8, u8)) -> Self {
+        Self { class, subclass, interface: Some(interface) }
     }
 }
 
@@ -180,7 +219,8 @@ mod tests {
         space[8..12].copy_from_slice(&[2, 2, 8, 1]);
         let header = Header::read(&Bytes(space.to_vec())).unwrap();
         assert_eq!((header.vendor, header.device, header.revision), (0x1b36, 0x0010, 2));
-        assert!(header.is_class(1, 8, 2));
+        assert!(header.is_class((1, 8, 2)) && header.is_class((1, 8)));
+        assert!(!header.is_class((1, 8, 1)) && !header.is_class((1, 6)));
         assert_eq!((header.kind, header.is_multifunction), (HeaderKind::Device, false));
         space[14] = 0x81;
         space[0x18..0x1b].copy_from_slice(&[0, 3, 7]);

@@ -59,10 +59,17 @@ pub struct Mapping {
 impl Mapping {
     /// Maps fresh frames, readable and writable, content undefined.
     pub fn allocate(pages: u64) -> Result<Self, MapError> {
+        Self::of_frames(pages, || Frame::allocate().map_err(|_| MapError::OutOfFrames))
+    }
+
+    /// Maps the frames that `next` gives, readable and writable.
+    pub fn of_frames(
+        pages: u64,
+        mut next: impl FnMut() -> Result<Frame, MapError>,
+    ) -> Result<Self, MapError> {
         Self::build(pages, |_| {
-            let frame = Frame::allocate().map_err(|_| MapError::OutOfFrames)?;
             Ok(Entry::page(
-                frame.into_number(),
+                next()?.into_number(),
                 PageSize::Small,
                 Access::ReadWrite,
                 Caching::WriteBack,

@@ -1,14 +1,17 @@
-//! DMA memory of this machine: whole frames, seen through the direct map.
+//! DMA memory of this machine: whole frames. Contiguous ones are seen through the direct map, pages
+//! from anywhere through a mapping of their own.
 //!
 //! x86 keeps DMA coherent with the caches, so nothing is flushed. Without an IOMMU a device address
 //! is a physical address.
 
+use alloc::boxed::Box;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
-use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaDomain, DmaError};
-use crate::memory::frames::{FrameRun, RunLimits};
-use crate::memory::{FRAME_SIZE, FrameNumber, PhysAddr};
+use super::listed::Pages;
+use super::runs::Frames;
+use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaDomain, DmaError, PAGE};
 
 /// All memory below the limit.
 #[derive(Clone, Copy)]
@@ -20,7 +23,16 @@ impl DmaSpace {
         bytes: usize,
         limit: AddressLimit,
     ) -> Result<DmaMemory, DmaError> {
-        Ok(DmaMemory { frames: Frames::allocate(bytes, limit)?, bytes })
+        Ok(DmaMemory { place: Place::Run(Frames::allocate(bytes, limit)?), bytes })
+    }
+
+    pub(crate) fn allocate_listed(
+        &self,
+        bytes: usize,
+        limit: AddressLimit,
+    ) -> Result<DmaMemory, DmaError> {
+        let pages = Box::new(Pages::allocate(bytes, limit)?);
+        Ok(DmaMemory { place: Place::Listed(pages), bytes })
     }
 
     pub(crate) fn allocate_ring(
@@ -39,92 +51,82 @@ impl DmaDomain {
     }
 }
 
-/// Contiguous frames, zeroed. Dropping them frees nothing; see `free`.
-struct Frames {
-    base: NonNull<u8>,
-    physical: u64,
+/// Where memory is. Dropping it frees contiguous frames not at all; its owner does.
+enum Place {
+    Run(Frames),
+    Listed(Box<Pages>),
 }
 
-// SAFETY: `Frames` owns memory that no other object refers to.
-unsafe impl Send for Frames {}
-// SAFETY: it is only reached through `&` as atomics or bytes nobody writes, and through `&mut`.
-unsafe impl Sync for Frames {}
-
-impl Frames {
-    fn allocate(bytes: usize, limit: AddressLimit) -> Result<Self, DmaError> {
-        let below = limit.highest().checked_add(1).map(PhysAddr);
-        let limits = RunLimits { below, ..RunLimits::default() };
-        let mut run = FrameRun::allocate(bytes.div_ceil(FRAME_SIZE) as u64, limits)
-            .map_err(|_| DmaError::OutOfMemory)?;
-        run.zero();
-        let base = NonNull::new(run.virtual_address().as_mut_ptr()).ok_or(DmaError::OutOfMemory)?;
-        let physical = run.physical().0;
-        core::mem::forget(run);
-        Ok(Self { base, physical })
-    }
-
-    fn free(&self, bytes: usize) {
-        let first = FrameNumber::containing(PhysAddr(self.physical));
-        // SAFETY: `allocate` forgot the run of that size; the owner of `self` calls this once,
-        // last.
-        drop(unsafe { FrameRun::from_numbers(first, bytes.div_ceil(FRAME_SIZE) as u64) });
+impl Place {
+    #[inline]
+    fn base(&self) -> NonNull<u8> {
+        match self {
+            Self::Run(frames) => frames.base,
+            Self::Listed(pages) => pages.base(),
+        }
     }
 }
 
 /// Memory its driver owns.
 pub(crate) struct DmaMemory {
-    frames: Frames,
+    place: Place,
     bytes: usize,
 }
 
 impl DmaMemory {
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the frames are ours, initialised, at least `bytes` long, and no device knows
         // them.
-        unsafe { core::slice::from_raw_parts(self.frames.base.as_ptr(), self.bytes) }
+        unsafe { core::slice::from_raw_parts(self.place.base().as_ptr(), self.bytes) }
     }
 
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and `&mut self` makes it the only reference.
-        unsafe { core::slice::from_raw_parts_mut(self.frames.base.as_ptr(), self.bytes) }
+        unsafe { core::slice::from_raw_parts_mut(self.place.base().as_ptr(), self.bytes) }
     }
 
+    #[inline]
     pub(crate) fn lend(self, _direction: Direction) -> LentMemory {
-        let lent = LentMemory {
-            base: self.frames.base,
-            physical: self.frames.physical,
-            bytes: self.bytes,
-        };
-        core::mem::forget(self);
-        lent
+        LentMemory { memory: ManuallyDrop::new(self) }
     }
 }
 
 impl Drop for DmaMemory {
+    #[inline]
     fn drop(&mut self) {
-        self.frames.free(self.bytes);
+        if let Place::Run(frames) = &self.place {
+            frames.free(self.bytes);
+        }
     }
 }
 
-/// Memory a device may be using. Dropping it frees nothing.
+/// Memory a device may be using: its bytes are out of reach. Dropping it frees nothing.
 pub(crate) struct LentMemory {
-    base: NonNull<u8>,
-    physical: u64,
-    bytes: usize,
+    memory: ManuallyDrop<DmaMemory>,
 }
-
-// SAFETY: it owns the memory, as `DmaMemory` does, and gives no access to it.
-unsafe impl Send for LentMemory {}
-// SAFETY: as above.
-unsafe impl Sync for LentMemory {}
 
 impl LentMemory {
+    #[inline]
     pub(crate) fn address(&self) -> DeviceAddress {
-        DeviceAddress(self.physical)
+        self.page(0)
     }
 
+    /// Where page `index` is; it is below their number.
+    #[inline]
+    pub(crate) fn page(&self, index: usize) -> DeviceAddress {
+        match &self.memory.place {
+            Place::Run(frames) => DeviceAddress(frames.physical + (index * PAGE) as u64),
+            Place::Listed(pages) => {
+                DeviceAddress(pages.physical().get(index).copied().unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    #[inline]
     pub(crate) fn reclaim(self) -> DmaMemory {
-        DmaMemory { frames: Frames { base: self.base, physical: self.physical }, bytes: self.bytes }
+        ManuallyDrop::into_inner(self.memory)
     }
 }
 

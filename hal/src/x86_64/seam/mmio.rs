@@ -2,7 +2,7 @@
 //!
 //! A PCI base address register may name either, so drivers see one [`DeviceRegion`] for both.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::arch::asm;
 use core::ptr::NonNull;
 
@@ -26,7 +26,43 @@ unsafe impl Send for Window {}
 // SAFETY: as above.
 unsafe impl Sync for Window {}
 
+/// A window that keeps nothing mapped.
+#[derive(Clone)]
+pub(crate) enum WeakWindow {
+    Memory { base: NonNull<u8>, mapping: Option<Weak<dyn Mapping>> },
+    Ports { first: u16 },
+}
+
+// SAFETY: the pointer is used by nobody before it is a `Window` again.
+unsafe impl Send for WeakWindow {}
+// SAFETY: as above.
+unsafe impl Sync for WeakWindow {}
+
+impl WeakWindow {
+    /// The window, if it is still mapped.
+    pub(crate) fn upgrade(&self) -> Option<Window> {
+        match self {
+            Self::Memory { base, mapping: None } => {
+                Some(Window::Memory { base: *base, _mapping: None })
+            }
+            Self::Memory { base, mapping: Some(mapping) } => {
+                Some(Window::Memory { base: *base, _mapping: Some(mapping.upgrade()?) })
+            }
+            Self::Ports { first } => Some(Window::Ports { first: *first }),
+        }
+    }
+}
+
 impl Window {
+    pub(crate) fn downgrade(&self) -> WeakWindow {
+        match self {
+            Self::Memory { base, _mapping } => {
+                WeakWindow::Memory { base: *base, mapping: _mapping.as_ref().map(Arc::downgrade) }
+            }
+            Self::Ports { first } => WeakWindow::Ports { first: *first },
+        }
+    }
+
     /// `offset` is in range and aligned for `T`: `DeviceRegion` checked it.
     #[inline]
     pub(crate) fn read<T: RegisterValue>(&self, offset: usize) -> T {
@@ -138,4 +174,11 @@ impl crate::x86_64::serial::Port {
         // break memory safety. So this needs no promise from the caller.
         DeviceRegion::new(Window::Ports { first: self.base() }, 8)
     }
+}
+
+/// The ports of PCI's configuration space: address and data (PCI 3.0, 3.2.2.3.2).
+pub(crate) fn configuration_ports() -> DeviceRegion {
+    // On a PC these ports are the host bridge's or nobody's. What is written through them is up to
+    // `hal::pci`, which changes nothing that leads devices into memory by itself.
+    DeviceRegion::new(Window::Ports { first: 0xcf8 }, 8)
 }

@@ -2,13 +2,18 @@
 
 mod clock;
 mod dma;
+mod listed;
+mod message;
 mod mmio;
+mod runs;
 
 pub(crate) use clock::ClockSource;
 pub use clock::set_ticks_per_second;
 pub(crate) use dma::{DmaMemory, DmaSpace, LentMemory, RingMemory};
+pub(crate) use message::MessageVector;
 pub use mmio::Mapping;
-pub(crate) use mmio::Window;
+pub(crate) use mmio::{WeakWindow, Window, configuration_ports};
+pub(crate) use runs::{dma_bytes, drain_dma};
 
 /// Latches lie in a table, one for each vector, and live forever.
 pub(crate) type LatchRef = &'static crate::interrupt::InterruptLatch;

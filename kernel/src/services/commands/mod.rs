@@ -1,5 +1,9 @@
 //! The shell's commands: what each is called, what it does.
 
+mod disks;
+mod files;
+mod health;
+
 use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
 use super::program::Program;
@@ -11,6 +15,7 @@ use crate::process::image;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 use executor::CoreId;
 use hal::x86_64::power;
 use kernel_text::grid::Grid;
@@ -40,6 +45,23 @@ const HELP: &[(&str, &str)] = &[
     ("programs", "ring-3 programs that can be run"),
     ("run NAME [ARG…] [--disk DISK[:ro|:rw]]", "run one, with these disks; Ctrl-C kills it"),
     ("bench [quick] [PREFIX]", "measure, and show the table"),
+    ("pci", "functions on the bus, and their drivers"),
+    ("disks", "disks and partitions"),
+    ("disk NAME writable|read-only", "who may write: the shell and programs, or nobody"),
+    ("irq [NAME|all poll|msix|adaptive]", "how completions are noticed"),
+    (
+        "pattern write|check DISK LBA BLOCKS SEED",
+        "write blocks that say where they belong; check them",
+    ),
+    ("erase zero|discard DISK LBA BLOCKS", "give up what blocks hold"),
+    ("flush DISK", "bring all that was written to rest"),
+    ("hexdump DISK LBA [BLOCKS]", "show blocks; `hexdump VOLUME:/PATH` a file"),
+    ("ls [VOLUME[:/PATH]]", "FAT volumes, or what is in a directory of one"),
+    ("cat VOLUME:/PATH", "the lines of a file"),
+    ("cp FROM TO", "copy a file, VOLUME:/PATH each"),
+    ("rm VOLUME:/PATH", "remove a file or an empty directory"),
+    ("mkdir VOLUME:/PATH", "make a directory"),
+    ("health DISK", "what a disk says of itself, and what its queues have done"),
     ("uptime", "how long since the kernel's entry"),
     ("reboot, poweroff", "leave"),
     ("panic", "stop the kernel with an epitaph"),
@@ -73,6 +95,30 @@ pub async fn run(shell: &Shell, line: &str) {
         ("bench", ["quick", prefix]) => run_bench(Samples::Quick, prefix).await,
         ("bench", []) => run_bench(Samples::Full, "").await,
         ("bench", [prefix]) => run_bench(Samples::Full, prefix).await,
+        ("pci", []) => functions(),
+        ("disks", []) => disks::list().await,
+        ("disk", [name, access]) => told("disk", disks::allow(name, access)),
+        ("irq", []) => disks::modes(),
+        ("irq", [name, mode]) => told("irq", disks::set_mode(name, mode)),
+        ("pattern", [what, disk, lba, blocks, seed]) => {
+            told("pattern", disks::pattern(what, disk, [lba, blocks, seed]).await);
+        }
+        ("erase", [what, disk, lba, blocks]) => {
+            told("erase", disks::erase(what, disk, [lba, blocks]).await);
+        }
+        ("flush", [disk]) => told("flush", disks::flush(disk).await),
+        ("ls", []) => told("ls", files::volumes().await),
+        ("ls", [place]) => told("ls", files::list(place).await),
+        ("cat", [file]) => told("cat", files::cat(file).await),
+        ("cp", [from, to]) => told("cp", files::copy(from, to).await),
+        ("rm", [file]) => told("rm", files::remove(file).await),
+        ("mkdir", [place]) => told("mkdir", files::make_directory(place).await),
+        ("hexdump", [file]) => told("hexdump", files::hexdump(file).await),
+        ("hexdump", [disk, lba]) => told("hexdump", disks::hexdump(disk, lba, None).await),
+        ("hexdump", [disk, lba, blocks]) => {
+            told("hexdump", disks::hexdump(disk, lba, Some(blocks)).await);
+        }
+        ("health", [disk]) => told("health", disks::health(disk).await),
         ("uptime", []) => console::say(listings::uptime()),
         ("reboot", []) => {
             console::say("reboot");
@@ -86,6 +132,13 @@ pub async fn run(shell: &Shell, line: &str) {
             console::say(format_args!("usage: {}", usage.map_or("", |(usage, _)| usage)));
         }
         (unknown, _) => console::say(format_args!("unknown command `{unknown}`; `help` lists all")),
+    }
+}
+
+/// Says why a command failed, if it did.
+fn told<E: Display>(command: &str, done: Result<(), E>) {
+    if let Err(error) = done {
+        console::say(format_args!("{command}: {error}"));
     }
 }
 
@@ -130,6 +183,25 @@ fn set_level(name: &str) {
             console::say(format_args!("no level `{name}`: off, error, warn, info, debug, trace"));
         }
     }
+}
+
+fn functions() {
+    let mut grid = Grid::new(&["<function", "<id", "<what it is", "<driver"]);
+    for (function, driver) in devices::functions() {
+        let header = function.header();
+        let (class, subclass, interface) = (header.class, header.subclass, header.interface);
+        let kind = match protocols::pci::class_name(class, subclass, interface) {
+            Some(name) => String::from(name),
+            None => format!("class {class:02x}{subclass:02x}{interface:02x}"),
+        };
+        grid.row(Vec::from([
+            format!("{}", function.address()),
+            format!("{:04x}:{:04x}", header.vendor, header.device),
+            kind,
+            driver.map_or(String::new(), |name| String::from(&*name)),
+        ]));
+    }
+    console::say_all(grid.lines());
 }
 
 fn programs() {

@@ -1,16 +1,20 @@
 //! The benchmark: what the kernel measures of itself, then the ring-3 suite `bench`, then the
 //! table.
 
+mod storage;
+mod wake;
+
+use self::wake::Budget;
 use super::console;
 use super::program::{Program, StartError};
 use super::report;
 use super::results;
-use super::wake::{self, Budget};
 use crate::clock;
 use crate::platform::{self, Pollux};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use drivers::storage::StorageError;
 use executor::{CoreId, Instant};
 use kernel_text::options::{Results, Samples, Ticks};
 use kernel_text::table::{self, Scale};
@@ -64,6 +68,9 @@ pub enum BenchError {
         /// Who was not woken.
         to: u16,
     },
+    /// A disk failed.
+    #[error("a disk to be measured failed: {0}")]
+    Disk(StorageError),
     /// Nothing was measured.
     #[error("no figures: does the filter fit any name?")]
     NoFigures,
@@ -72,10 +79,7 @@ pub enum BenchError {
 /// Measures, shows the table, and says what went wrong.
 pub async fn run(plan: &Plan) -> Result<(), BenchError> {
     drop(report::take());
-    let measured = match own_figures(plan).await {
-        Ok(()) => suite(plan).await,
-        Err(error) => Err(error),
-    };
+    let measured = measure_all(plan).await;
     let figures = report::take();
     let scale = match plan.ticks {
         Ticks::Time => Scale::Time { ticks_per_second: clock::frequency() },
@@ -90,6 +94,12 @@ pub async fn run(plan: &Plan) -> Result<(), BenchError> {
     }
     measured?;
     if figures.is_empty() { Err(BenchError::NoFigures) } else { Ok(()) }
+}
+
+async fn measure_all(plan: &Plan) -> Result<(), BenchError> {
+    own_figures(plan).await?;
+    storage::figures(plan).await?;
+    suite(plan).await
 }
 
 /// What only the kernel can measure.
@@ -134,6 +144,13 @@ async fn measure(
         .ok_or(BenchError::LostWake { from: from.0, to: to.0 })?;
     publish(name, from, (to != from).then_some(to), &mut samples);
     Ok(())
+}
+
+/// Publishes a figure of one core in a unit of its own.
+fn publish_as(name: &str, unit: Unit, core: CoreId, samples: &mut [u64]) {
+    if let Some(metric) = Metric::of(name, core.0, unit, samples) {
+        report::record(metric);
+    }
 }
 
 fn publish(name: &str, core: CoreId, peer: Option<CoreId>, samples: &mut [u64]) {

@@ -1,0 +1,113 @@
+//! A ring that its driver and a device have at once.
+
+use core::sync::atomic::Ordering;
+
+use super::statistics::Leak;
+use super::{DeviceAddress, DmaDomain, DmaError, check_size};
+use crate::machine;
+
+/// A ring of entries shared with a device: `WORDS` little-endian 64-bit words each.
+///
+/// Words of one entry are written in order, the last one as a release; a single word is read as an
+/// acquire. So an ownership or phase bit in the last word publishes the entry, and one seen in
+/// [`word`](Self::word) makes the rest of the entry safe to read. Indices wrap around.
+pub struct DmaRing<const WORDS: usize> {
+    memory: machine::RingMemory,
+    leak: Option<Leak>,
+    entries: usize,
+}
+
+impl DmaDomain {
+    /// A zeroed ring of `entries` entries of `WORDS` 64-bit words each, contiguous and aligned
+    /// alike.
+    pub fn ring<const WORDS: usize>(&self, entries: usize) -> Result<DmaRing<WORDS>, DmaError> {
+        let words = entries.checked_mul(WORDS).ok_or(DmaError::BadSize)?;
+        check_size(words.checked_mul(8).ok_or(DmaError::BadSize)?)?;
+        let memory = self.space.allocate_ring(words, self.limit)?;
+        Ok(DmaRing { memory, leak: None, entries })
+    }
+}
+
+impl<const WORDS: usize> DmaRing<WORDS> {
+    /// Where the device finds it. From the first call on, only [`retire`](Self::retire) frees it.
+    pub fn address(&mut self) -> DeviceAddress {
+        let bytes = self.bytes();
+        self.leak.get_or_insert(Leak { bytes });
+        self.memory.set_shared(true);
+        self.memory.address()
+    }
+
+    /// How many entries it has.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Its length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.entries * WORDS * 8
+    }
+
+    /// The entry at `index`, which the device must have finished: words are read one by one.
+    #[inline]
+    pub fn entry(&self, index: usize) -> [u64; WORDS] {
+        let base = self.base(index);
+        let words = self.memory.words();
+        core::array::from_fn(|word| u64::from_le(words[base + word].load(Ordering::Relaxed)))
+    }
+
+    /// Writes the entry at `index`, which the device must have given back.
+    #[inline]
+    pub fn set_entry(&self, index: usize, entry: [u64; WORDS]) {
+        let base = self.base(index);
+        let words = &self.memory.words()[base..base + WORDS];
+        for (place, (word, value)) in words.iter().zip(entry).enumerate() {
+            let order = if place + 1 == WORDS { Ordering::Release } else { Ordering::Relaxed };
+            word.store(value.to_le(), order);
+        }
+    }
+
+    /// One word of an entry; what is read after it is read after it.
+    #[inline]
+    pub fn word(&self, index: usize, word: usize) -> u64 {
+        let place = self.base(index) + word % WORDS;
+        u64::from_le(self.memory.words()[place].load(Ordering::Acquire))
+    }
+
+    /// Writes one word of an entry, after all that was written before it.
+    #[inline]
+    pub fn set_word(&self, index: usize, word: usize, value: u64) {
+        let place = self.base(index) + word % WORDS;
+        self.memory.words()[place].store(value.to_le(), Ordering::Release);
+    }
+
+    /// Flips `bits` of one word in one step, after all that was written before: for words whose
+    /// parts have different writers.
+    #[inline]
+    pub fn flip_word(&self, index: usize, word: usize, bits: u64) {
+        let place = self.base(index) + word % WORDS;
+        self.memory.words()[place].fetch_xor(bits.to_le(), Ordering::AcqRel);
+    }
+
+    /// Copies bytes out, from `offset` bytes into the ring and around its end: for devices that
+    /// write a stream (rtl8139).
+    pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
+        let (words, bytes) = (self.memory.words(), self.bytes());
+        for (step, byte) in into.iter_mut().enumerate() {
+            let place = (offset % bytes + step) % bytes;
+            let word = words[place / 8].load(Ordering::Relaxed);
+            *byte = word.to_ne_bytes()[place % 8];
+        }
+    }
+
+    /// Frees it. The caller says that the device has stopped using it: it was reset, or cut off
+    /// from the bus.
+    pub fn retire(mut self) {
+        self.memory.set_shared(false);
+        core::mem::forget(self.leak.take());
+    }
+
+    #[inline]
+    fn base(&self, index: usize) -> usize {
+        if index < self.entries { index * WORDS } else { index % self.entries * WORDS }
+    }
+}

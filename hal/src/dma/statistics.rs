@@ -1,0 +1,49 @@
+//! How much DMA memory there is in use, kept ready, and lost.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::machine;
+
+static LEAKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes leaked because a device may still reach them, since start.
+pub fn leaked_bytes() -> usize {
+    LEAKED.load(Ordering::Relaxed)
+}
+
+/// How DMA memory is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Bytes handed out and not given back, in whole pages: buffers, rings, shared pages, and what
+    /// was leaked.
+    pub in_use: usize,
+    /// Bytes that cores keep for their next buffers.
+    pub pooled: usize,
+    /// Bytes leaked because a device may still reach them, since start.
+    pub leaked: usize,
+}
+
+/// How DMA memory is used now. Other cores go on meanwhile.
+pub fn statistics() -> Statistics {
+    let (in_use, pooled) = machine::dma_bytes();
+    Statistics { in_use, pooled, leaked: leaked_bytes() }
+}
+
+/// Gives the memory that this core keeps for its next buffers back to everybody. Each core does so
+/// by itself where memory has become scarce or it finds none; this is for whoever wants it now.
+pub fn drain() {
+    machine::drain_dma();
+}
+
+/// Counts and reports memory that is lost when it is dropped. The memory itself needs no code to be
+/// leaked: nothing frees it.
+pub(super) struct Leak {
+    pub bytes: usize,
+}
+
+impl Drop for Leak {
+    fn drop(&mut self) {
+        LEAKED.fetch_add(self.bytes, Ordering::Relaxed);
+        log::warn!("hal: {} bytes of DMA memory leaked: a device may still use them", self.bytes);
+    }
+}
