@@ -18,6 +18,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use super::statistics::Leak;
+use super::statistics::SHARED_PAGES;
 use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, PAGE};
 use crate::machine;
 
@@ -30,6 +31,7 @@ struct List(Vec<machine::RingMemory>);
 impl Drop for List {
     fn drop(&mut self) {
         // No loan is out: each holds a reference.
+        SHARED_PAGES.fetch_sub(self.0.len(), Ordering::Relaxed);
         self.0.iter_mut().for_each(|page| page.set_shared(false));
     }
 }
@@ -80,6 +82,7 @@ impl SharedPagesBuilder {
     pub fn finish(mut self) -> Option<SharedPages> {
         self.pages.iter_mut().for_each(|page| page.set_shared(true));
         let count = self.pages.len();
+        SHARED_PAGES.fetch_add(count, Ordering::Relaxed);
         (count > 0).then(|| SharedPages { list: Arc::new(List(self.pages)), first: 0, count })
     }
 }

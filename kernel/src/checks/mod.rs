@@ -25,6 +25,7 @@ macro_rules! ensure {
     };
 }
 
+mod blocks;
 mod capabilities;
 mod chaos;
 mod clocks;
@@ -89,6 +90,7 @@ const ROOMS: &[&[Check]] = &[
     storage::CHECKS,
     processes::CHECKS,
     capabilities::CHECKS,
+    blocks::CHECKS,
     chaos::CHECKS,
 ];
 

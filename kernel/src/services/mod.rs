@@ -129,7 +129,9 @@ async fn attack(options: &Options, arguments: &[String]) -> Outcome {
     // What is freed lazily gets the time for it.
     executor::sleep::<Pollux>(clock::frequency() / 5).await;
     let after = listings::frames_in_use();
-    console::say(format_args!("frames in use, without the heap: {before} before, {after} after"));
+    console::say(format_args!(
+        "frames in use, without heap and drivers: {before} before, {after} after"
+    ));
     if after > before {
         log::error!("{} frames were lost", after - before);
         return Outcome::Failure;
