@@ -1,3 +1,5 @@
+//! The ring against a client that writes anything, and two sides that sleep whenever they can.
+
 extern crate std;
 
 use super::*;
