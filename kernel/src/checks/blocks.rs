@@ -38,6 +38,7 @@ async fn programs_read_the_disk_they_were_given() -> Finding {
         let status = program.ended().await;
         ensure!(status == ExitStatus::Exited(0), "blockio: {status:?}");
         drop(program);
+        no_pages_shared().await?;
         // The first one leaves what is made once and kept.
         let now = settled_free().await;
         let before = *free.get_or_insert(now);
@@ -59,19 +60,21 @@ async fn programs_are_killed_with_requests_under_way() -> Finding {
         ensure!(status == ExitStatus::Killed, "kill {number}: {status:?}");
         drop(program);
         if number == 9 {
+            no_pages_shared().await?;
             free = Some(settled_free().await);
         }
     }
     ensure!(soon(|| process::live_count() == live).await, "not all have ended");
     ensure!(leaked_bytes() == leaked, "{} bytes were leaked", leaked_bytes() - leaked);
-    let mut now = 0;
-    for _ in 0..50 {
-        now = settled_free().await;
-        if Some(now) == free {
-            return Ok(());
-        }
-        // What a device is still doing takes its time.
-        executor::sleep::<Pollux>(us_to_ticks(10_000)).await;
-    }
-    Err(alloc::format!("{free:?} frames were free, now {now}"))
+    no_pages_shared().await?;
+    let now = settled_free().await;
+    ensure!(Some(now) == free, "{free:?} frames were free, now {now}");
+    Ok(())
+}
+
+/// Sessions end soon after their programs, and pages are free when devices are done with them.
+async fn no_pages_shared() -> Finding {
+    let none = soon(|| hal::dma::statistics().shared == 0).await;
+    ensure!(none, "{} bytes are still shared", hal::dma::statistics().shared);
+    Ok(())
 }
