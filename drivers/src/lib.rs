@@ -29,6 +29,8 @@ pub mod edu;
 #[cfg(not(loom))]
 pub mod fat;
 #[cfg(not(loom))]
+pub mod hotplug;
+#[cfg(not(loom))]
 pub mod input;
 #[cfg(not(loom))]
 pub mod net;

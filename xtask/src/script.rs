@@ -121,11 +121,7 @@ impl<'a, K: Write> Play<'a, K> {
                 if !self.typed(line, said) {
                     return Ok(false);
                 }
-                if self.find(answer, said) {
-                    return Ok(true);
-                }
-                self.other_answer(line, answer, said)?;
-                Ok(false)
+                self.answered(line, answer, said)
             }
             Step::Await(text) => Ok(self.find(text, said)),
             Step::Plug => {
@@ -171,19 +167,25 @@ impl<'a, K: Write> Play<'a, K> {
         found.is_some()
     }
 
-    /// An error once the shell has gone on without the answer. A prompt with the line after it is
-    /// an echo drawn again, because a log line came between.
-    fn other_answer(&mut self, line: &str, answer: &str, said: &str) -> Result<()> {
+    /// Whether `answer` came before the next prompt; an error once it will not come any more.
+    fn answered(&mut self, line: &str, answer: &str, said: &str) -> Result<bool> {
         let new = said.get(self.read_to..).unwrap_or("");
-        let Some(end) = new.find(PROMPT) else { return Ok(()) };
+        let end = new.find(PROMPT);
+        let text = &new[..end.unwrap_or(new.len())];
+        if let Some(at) = text.find(answer) {
+            self.read_to += at + answer.len();
+            return Ok(true);
+        }
+        let Some(end) = end else { return Ok(false) };
+        // A prompt with the line after it is an echo drawn again, because a log line came between.
         if new[end + PROMPT.len()..].starts_with(line) {
             self.read_to += end + PROMPT.len() + line.len();
-            return Ok(());
+            return self.answered(line, answer, said);
         }
         if self.prompted.get_or_insert_with(Instant::now).elapsed() > GRACE {
-            bail!("`{line}` should have answered `{answer}`, it said: {}", new[..end].trim());
+            bail!("`{line}` should have answered `{answer}`, it said: {}", text.trim());
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -233,6 +235,10 @@ mod tests {
             play.prompted = Instant::now().checked_sub(GRACE * 2);
             let error = play.advance(said).unwrap_err().to_string();
             assert!(error.ends_with("it said: one: no"), "{error}");
+        });
+        with(&[Step::Ask("one", "poll")], |play| {
+            play.advance("pollux> one\none: no\npollux> ").unwrap();
+            assert!(play.next().is_some(), "the prompt is no answer");
         });
         with(&[Step::Await("never")], |play| {
             play.since = Instant::now().checked_sub(LIMIT * 2).unwrap();

@@ -1,4 +1,4 @@
-//! The host's part of `test`: formatting, clippy, host tests, loom, the templates in `docs/`.
+//! The host's part of `test`: formatting, clippy, host tests, fuzzing, loom, the templates in `docs/`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ pub const HOST_CRATES: &[(&str, u64)] = &[
 
 /// Those of them whose programs do not compile for the host.
 const METAL_CRATES: &[&str] = &["kernel", "uefi-loader"];
+
+/// Inputs for each property of a format.
+const FUZZ_INPUTS: u32 = 200_000;
 
 /// Model checks by loom: every interleaving of what may run at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +59,9 @@ pub enum Step {
     Clippy,
     /// `cargo test` of one crate.
     HostTests(&'static str, u64),
+    /// The property tests of the formats with so many inputs each, beside the loops of millions
+    /// that are tests by themselves.
+    Fuzz(u32),
     /// A crate's model checks.
     Loom(&'static Models),
     /// A crate below `docs/`, as somebody outside this tree would build it.
@@ -77,6 +83,7 @@ impl Step {
         for (name, limit) in HOST_CRATES {
             steps.push((format!("host.{name}"), Self::HostTests(name, *limit)));
         }
+        steps.push(("fuzz.protocols".to_owned(), Self::Fuzz(FUZZ_INPUTS)));
         for models in MODELS {
             steps.push((format!("loom.{}", models.package), Self::Loom(models)));
         }
@@ -109,6 +116,13 @@ impl Step {
                 } else {
                     format!("{passed} tests")
                 }))
+            }
+            Self::Fuzz(inputs) => {
+                let mut command = cargo(workspace, &["test", "--package", "protocols"]);
+                command.arg("--target-dir").arg(workspace.target("host")?);
+                command.env("PROPTEST_CASES", inputs.to_string());
+                let printed = logged(command, 900, &log)?;
+                Ok(Done::Passed(format!("{} tests, {inputs} inputs", passed_tests(&printed))))
             }
             Self::Loom(models) => {
                 let mut command = cargo(workspace, &["test", "--release", "--package"]);

@@ -9,9 +9,9 @@
 //! [cache](crate::cache) directly and nothing is ever run twice; it reads and writes long names,
 //! all three kinds of FAT and all block sizes, keeps both copies of the table alike, sees loops in
 //! chains, and is `no_std` on stable Rust. (What else there is: `embedded-sdmmc` is synchronous,
-//! creates short names only, takes 512-byte blocks and no FAT12; `fatfs` has had no release that
-//! builds without `std` since 2023; `embedded-fatfs` is not published.) It is a release candidate,
-//! so its version is pinned.
+//! creates short names only, and takes 512-byte blocks and no FAT12; the published `fatfs` does not
+//! build without `std`; `embedded-fatfs` is a placeholder.) It is a release candidate, so its
+//! version is pinned.
 //!
 //! **What survives what.** Changes last once [`sync`](Volume::sync) has returned. The first change
 //! after it marks the volume dirty on the device before anything else is written (FAT16 and

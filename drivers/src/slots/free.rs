@@ -1,18 +1,23 @@
-//! Which slots are free, and who waits for one.
+//! Which slots are free, and who waits for one. Part of the table's state, under its lock.
 //!
 //! First come, first served: a slot given back while somebody waits goes to the one who waited
 //! longest, and nobody passes by. Free slots are used in turn, so that an id comes back as late as
-//! possible.
+//! possible. They are a list through the slots themselves: taking one and giving it back are a few
+//! stores.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::task::Waker;
 
-use super::lock::Lock;
+/// No slot.
+const NONE: u16 = u16::MAX;
 
-pub(super) struct FreeList(Lock<Inner>);
-
-struct Inner {
-    free: VecDeque<u16>,
+pub(super) struct FreeList {
+    /// By slot, the free one after it.
+    next: Box<[u16]>,
+    first: u16,
+    last: u16,
+    count: u16,
     waiting: VecDeque<Waiter>,
     next_ticket: u64,
 }
@@ -28,75 +33,92 @@ struct Waiter {
 pub(super) struct Ticket(u64);
 
 impl FreeList {
+    /// All of `depth` slots, at most 2^15.
     pub(super) fn new(depth: u16) -> Self {
-        let free = (0..depth).collect();
-        Self(Lock::new(Inner { free, waiting: VecDeque::new(), next_ticket: 0 }))
+        Self {
+            next: (1..depth).chain([NONE]).collect(),
+            first: 0,
+            last: depth - 1,
+            count: depth,
+            waiting: VecDeque::new(),
+            next_ticket: 0,
+        }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.with(|inner| inner.free.len())
+        usize::from(self.count)
     }
 
     /// A slot, unless none is free or somebody waits for one.
-    pub(super) fn take(&self) -> Option<u16> {
-        self.0.with(|inner| if inner.waiting.is_empty() { inner.free.pop_front() } else { None })
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<u16> {
+        if self.waiting.is_empty() { self.pop() } else { None }
     }
 
-    /// Gives a slot back: to the one who waited longest, if anybody does.
-    pub(super) fn give_back(&self, index: u16) {
-        let waker = self.0.with(|inner| {
-            match inner.waiting.iter_mut().find(|waiter| waiter.granted.is_none()) {
-                Some(waiter) => {
-                    waiter.granted = Some(index);
-                    waiter.waker.take()
-                }
-                None => {
-                    inner.free.push_back(index);
-                    None
-                }
+    #[inline]
+    fn pop(&mut self) -> Option<u16> {
+        let index = self.first;
+        self.first = *self.next.get(usize::from(index))?;
+        self.count -= 1;
+        Some(index)
+    }
+
+    /// Gives a slot back: to the one who waited longest, if anybody does; that one is to be woken.
+    #[inline]
+    #[must_use]
+    pub(super) fn give_back(&mut self, index: u16) -> Option<Waker> {
+        if !self.waiting.is_empty() {
+            let longest = self.waiting.iter_mut().find(|waiter| waiter.granted.is_none());
+            if let Some(waiter) = longest {
+                waiter.granted = Some(index);
+                return waiter.waker.take();
             }
-        });
-        if let Some(waker) = waker {
-            waker.wake();
         }
+        if self.first == NONE {
+            self.first = index;
+        } else {
+            self.next[usize::from(self.last)] = index;
+        }
+        self.next[usize::from(index)] = NONE;
+        self.last = index;
+        self.count += 1;
+        None
     }
 
-    /// Takes a slot or joins the line. `None` and a ticket: wait, then ask again with it.
-    pub(super) fn wait(&self, ticket: &mut Option<Ticket>, waker: Waker) -> Option<u16> {
-        let mut fresh = Some(waker);
-        self.0.with(|inner| {
-            let Some(held) = *ticket else {
-                if inner.waiting.is_empty()
-                    && let Some(index) = inner.free.pop_front()
-                {
-                    return Some(index);
-                }
-                let joined = Ticket(inner.next_ticket);
-                inner.next_ticket += 1;
-                let waker = fresh.take();
-                inner.waiting.push_back(Waiter { ticket: joined, waker, granted: None });
-                *ticket = Some(joined);
-                return None;
-            };
-            let place = inner.waiting.iter().position(|waiter| waiter.ticket == held)?;
-            if let Some(index) = inner.waiting[place].granted {
-                inner.waiting.remove(place);
-                *ticket = None;
+    /// Takes a slot or joins the line. `None` and a ticket: wait, then ask again with it. What is
+    /// left in `waker` is to be dropped.
+    pub(super) fn wait(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        waker: &mut Option<Waker>,
+    ) -> Option<u16> {
+        let Some(held) = *ticket else {
+            if let Some(index) = self.take() {
                 return Some(index);
             }
-            core::mem::swap(&mut inner.waiting[place].waker, &mut fresh);
-            None
-        })
+            let joined = Ticket(self.next_ticket);
+            self.next_ticket += 1;
+            self.waiting.push_back(Waiter { ticket: joined, waker: waker.take(), granted: None });
+            *ticket = Some(joined);
+            return None;
+        };
+        let place = self.waiting.iter().position(|waiter| waiter.ticket == held)?;
+        if let Some(index) = self.waiting[place].granted {
+            self.waiting.remove(place);
+            *ticket = None;
+            return Some(index);
+        }
+        core::mem::swap(&mut self.waiting[place].waker, waker);
+        None
     }
 
-    /// Leaves the line; what was already granted goes to the next.
-    pub(super) fn leave(&self, ticket: Ticket) {
-        let left = self.0.with(|inner| {
-            let place = inner.waiting.iter().position(|waiter| waiter.ticket == ticket)?;
-            inner.waiting.remove(place)
-        });
-        if let Some(index) = left.and_then(|waiter| waiter.granted) {
-            self.give_back(index);
-        }
+    /// Leaves the line; what was already granted goes to the next, who is to be woken. The other
+    /// waker is to be dropped.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> (Option<Waker>, Option<Waker>) {
+        let place = self.waiting.iter().position(|waiter| waiter.ticket == ticket);
+        let Some(left) = place.and_then(|place| self.waiting.remove(place)) else {
+            return (None, None);
+        };
+        (left.granted.and_then(|index| self.give_back(index)), left.waker)
     }
 }

@@ -11,33 +11,6 @@ pub trait Lent {
     fn reclaim(self) -> Self::Returned;
 }
 
-/// Something lent for a command of which the device has not been told yet. Dropped, it is taken
-/// back: the device does not know it.
-pub struct Untold<L: Lent>(Option<L>);
-
-impl<L: Lent> Untold<L> {
-    /// Until [`Untold::into_inner`], which comes before telling the device.
-    #[inline]
-    pub fn new(lent: L) -> Self {
-        Self(Some(lent))
-    }
-
-    /// What was lent.
-    #[inline]
-    pub fn into_inner(mut self) -> L {
-        self.0.take().expect("only this takes it")
-    }
-}
-
-impl<L: Lent> Drop for Untold<L> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(lent) = self.0.take() {
-            drop(lent.reclaim());
-        }
-    }
-}
-
 impl Lent for DmaLoan {
     type Returned = DmaBuf;
 

@@ -3,13 +3,13 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use hal::clock::Ticks;
 
 use super::free::Ticket;
 use super::slot::{Gone, Look};
-use super::{CommandId, Lent, SlotTable};
+use super::{CommandId, Lent, SlotTable, State};
 
 /// Waits for a free slot.
 #[must_use = "futures do nothing unless awaited"]
@@ -23,8 +23,13 @@ impl<'a, T: Lent, R> Future for Reserve<'a, T, R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let table = self.table;
-        match table.free.wait(&mut self.ticket, context.waker().clone()) {
-            Some(index) => Poll::Ready(table.reserved(index)),
+        let mut waker = Some(context.waker().clone());
+        let granted = table.state.with(|state| {
+            let index = state.free.wait(&mut self.ticket, &mut waker)?;
+            Some((index, state.slot(index).reserve()))
+        });
+        match granted {
+            Some((index, generation)) => Poll::Ready(table.reservation(index, generation)),
             None => Poll::Pending,
         }
     }
@@ -33,7 +38,9 @@ impl<'a, T: Lent, R> Future for Reserve<'a, T, R> {
 impl<T: Lent, R> Drop for Reserve<'_, T, R> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.table.free.leave(ticket);
+            let (next, own) = self.table.state.with(|state| state.free.leave(ticket));
+            next.into_iter().for_each(Waker::wake);
+            drop(own);
         }
     }
 }
@@ -61,15 +68,18 @@ impl<'a, T: Lent, R> Reservation<'a, T, R> {
     pub fn submit(self, lent: T, deadline: Ticks) -> Submitted<'a, T, R> {
         let (table, index, id) = (self.table, self.index, self.id);
         core::mem::forget(self);
-        table.slot(index).with(|slot| slot.submit(lent, deadline));
-        Submitted { table: Some(table), index, id }
+        table.state.with(|state| state.slot(index).submit(lent, deadline));
+        Submitted { table: Some(table), index, id, polled: Polled::No }
     }
 }
 
 impl<T: Lent, R> Drop for Reservation<'_, T, R> {
     fn drop(&mut self) {
-        self.table.slot(self.index).with(super::Slot::unreserve);
-        self.table.free.give_back(self.index);
+        let next = self.table.state.with(|state| {
+            state.slot(self.index).unreserve();
+            state.free.give_back(self.index)
+        });
+        next.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -89,6 +99,14 @@ pub struct Submitted<'a, T: Lent, R> {
     table: Option<&'a SlotTable<T, R>>,
     index: u16,
     id: CommandId,
+    polled: Polled,
+}
+
+/// Whether a command has been looked at since it was submitted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Polled {
+    Yes,
+    No,
 }
 
 impl<T: Lent, R> Submitted<'_, T, R> {
@@ -103,28 +121,62 @@ impl<T: Lent, R> Future for Submitted<'_, T, R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(table) = self.table else { return Poll::Pending };
-        let fresh = context.waker().clone();
-        match table.slot(self.index).with(|slot| slot.look(fresh)) {
-            Look::NotYet { .. } => Poll::Pending,
-            Look::GivenUp(result) => {
-                self.table = None;
-                Poll::Ready(Finished { result, returned: None })
-            }
-            Look::Finished { lent, result } => {
-                self.table = None;
-                table.free.give_back(self.index);
-                Poll::Ready(Finished { result, returned: Some(lent.reclaim()) })
+        let index = self.index;
+        // The first look comes too early, as a rule: it brings its waker along. Later ones are
+        // there because they were woken.
+        let first = core::mem::replace(&mut self.polled, Polled::Yes) == Polled::No;
+        let mut fresh = first.then(|| context.waker().clone());
+        loop {
+            let look = |state: &mut State<T, R>| {
+                let look = state.slot(index).look(context.waker());
+                match look {
+                    Look::NotYet => match fresh.take() {
+                        Some(fresh) => (Look::Known, state.slot(index).register(fresh)),
+                        None => (look, None),
+                    },
+                    Look::Finished { .. } => (look, state.free.give_back(index)),
+                    _ => (look, None),
+                }
+            };
+            match table.state.with(look) {
+                (Look::Known, _old) => return Poll::Pending,
+                (Look::NotYet, _) => fresh = Some(context.waker().clone()),
+                (Look::GivenUp(result), _) => {
+                    self.table = None;
+                    return finish(None, result);
+                }
+                (Look::Finished { lent, result }, next) => {
+                    self.table = None;
+                    next.into_iter().for_each(Waker::wake);
+                    return finish(lent.map(Lent::reclaim), result);
+                }
             }
         }
+    }
+}
+
+fn finish<B, R>(returned: Option<B>, result: Option<R>) -> Poll<Finished<B, R>> {
+    match result {
+        Some(result) => Poll::Ready(Finished { result, returned }),
+        // A command that has ended has a result.
+        None => Poll::Pending,
     }
 }
 
 impl<T: Lent, R> Drop for Submitted<'_, T, R> {
     fn drop(&mut self) {
         let Some(table) = self.table else { return };
-        if let Some(Gone::Free { lent, .. }) = table.slot(self.index).with(super::Slot::leave) {
-            drop(lent.reclaim());
-            table.free.give_back(self.index);
+        let (gone, next) = table.state.with(|state| {
+            let gone = state.slot(self.index).leave();
+            let next = match gone {
+                Gone::Free { .. } => state.free.give_back(self.index),
+                Gone::Orphaned { .. } | Gone::Nothing => None,
+            };
+            (gone, next)
+        });
+        if let Gone::Free { lent, .. } = gone {
+            drop(lent.map(Lent::reclaim));
         }
+        next.into_iter().for_each(Waker::wake);
     }
 }

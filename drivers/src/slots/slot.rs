@@ -1,23 +1,35 @@
 //! One slot: its states and the steps between them. Pure; the table locks around each step and does
 //! what comes out of it (wake, reclaim, drop) after unlocking.
+//!
+//! A step touches only the fields it changes: what was lent lies still from the submission to the
+//! end.
 
 use core::task::Waker;
 
 use hal::clock::Ticks;
 
 /// See the diagram in the module's documentation.
-enum State<T, R> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
     Free,
     Reserved,
-    InFlight { lent: T, deadline: Ticks, waker: Option<Waker> },
-    GivenUp { lent: T, verdict: R },
-    Done { lent: T, result: R },
-    Orphaned { lent: T },
+    InFlight,
+    GivenUp,
+    Done,
+    Orphaned,
 }
 
 pub(super) struct Slot<T, R> {
     generation: u16,
-    state: State<T, R>,
+    state: State,
+    /// While in flight.
+    deadline: Ticks,
+    /// From the submission until it is free.
+    lent: Option<T>,
+    /// Once given up or done.
+    result: Option<R>,
+    /// Who awaits it, while in flight.
+    waker: Option<Waker>,
 }
 
 /// The command is not in flight.
@@ -28,47 +40,56 @@ pub(super) enum Ended<T> {
     /// Wake whoever waits.
     Wake(Option<Waker>),
     /// The slot is free; so is the memory.
-    Free(T),
+    Free(Option<T>),
 }
 
 /// What a look at one's own command gives.
 pub(super) enum Look<T, R> {
     /// Finished; the slot is free.
-    Finished { lent: T, result: R },
+    Finished { lent: Option<T>, result: Option<R> },
     /// Ended without the memory, which stays in the slot.
-    GivenUp(R),
-    /// Not yet. A waker there was no use for, to be dropped.
-    NotYet { _unused: Option<Waker> },
+    GivenUp(Option<R>),
+    /// Not yet, and whoever is woken is the one who looks.
+    Known,
+    /// Not yet, and a waker is to be left.
+    NotYet,
 }
 
 /// What to do after a future has gone away.
 pub(super) enum Gone<T, R> {
     /// The slot is free; so is the memory.
-    Free { lent: T, _result: R },
+    Free { lent: Option<T>, _result: Option<R> },
     /// The slot is an orphan now. Things to be dropped.
     Orphaned { _waker: Option<Waker>, _verdict: Option<R> },
+    /// There was nothing to leave.
+    Nothing,
 }
 
 impl<T, R> Slot<T, R> {
     pub(super) const fn new() -> Self {
-        Self { generation: 0, state: State::Free }
+        Self {
+            generation: 0,
+            state: State::Free,
+            deadline: Ticks(0),
+            lent: None,
+            result: None,
+            waker: None,
+        }
     }
 
     pub(super) fn generation(&self) -> u16 {
         self.generation
     }
 
-    fn take(&mut self) -> State<T, R> {
-        core::mem::replace(&mut self.state, State::Free)
-    }
-
     /// Frees the slot; completions of its past use are stale from here on.
+    #[inline]
     fn retire(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.state = State::Free;
     }
 
     /// Free → Reserved. Gives the generation.
+    #[inline]
     pub(super) fn reserve(&mut self) -> u16 {
         self.state = State::Reserved;
         self.generation
@@ -80,109 +101,97 @@ impl<T, R> Slot<T, R> {
     }
 
     /// Reserved → InFlight.
+    #[inline]
     pub(super) fn submit(&mut self, lent: T, deadline: Ticks) {
-        self.state = State::InFlight { lent, deadline, waker: None };
+        self.lent = Some(lent);
+        self.deadline = deadline;
+        self.state = State::InFlight;
     }
 
     /// InFlight, GivenUp → Done; Orphaned → Free.
+    #[inline]
     pub(super) fn complete(&mut self, result: R) -> Result<Ended<T>, NotInFlight> {
-        match self.take() {
-            State::InFlight { lent, waker, .. } => {
-                self.state = State::Done { lent, result };
-                Ok(Ended::Wake(waker))
+        match self.state {
+            State::InFlight => {
+                self.result = Some(result);
+                self.state = State::Done;
+                Ok(Ended::Wake(self.waker.take()))
             }
-            State::GivenUp { lent, verdict } => {
-                // The caller was woken when it was given up, and may keep that verdict.
-                self.state = State::Done { lent, result: verdict };
+            State::GivenUp => {
+                // The caller was woken when it was given up, and keeps that verdict.
+                self.state = State::Done;
                 Ok(Ended::Wake(None))
             }
-            State::Orphaned { lent } => {
+            State::Orphaned => {
                 self.retire();
-                Ok(Ended::Free(lent))
+                Ok(Ended::Free(self.lent.take()))
             }
-            other => {
-                self.state = other;
-                Err(NotInFlight)
-            }
+            State::Free | State::Reserved | State::Done => Err(NotInFlight),
         }
     }
 
     /// InFlight → GivenUp.
     pub(super) fn give_up(&mut self, verdict: R) -> Result<Option<Waker>, NotInFlight> {
-        match self.take() {
-            State::InFlight { lent, waker, .. } => {
-                self.state = State::GivenUp { lent, verdict };
-                Ok(waker)
-            }
-            other => {
-                self.state = other;
-                Err(NotInFlight)
-            }
+        if self.state != State::InFlight {
+            return Err(NotInFlight);
         }
+        self.result = Some(verdict);
+        self.state = State::GivenUp;
+        Ok(self.waker.take())
     }
 
     /// Whether it is in flight and its deadline has passed.
     pub(super) fn is_overdue(&self, now: Ticks) -> bool {
-        matches!(self.state, State::InFlight { deadline, .. } if deadline <= now)
+        self.state == State::InFlight && self.deadline <= now
     }
 
-    /// Its deadline; long past if it is not in flight.
+    /// The deadline it was submitted with.
     pub(super) fn deadline(&self) -> Ticks {
-        match self.state {
-            State::InFlight { deadline, .. } => deadline,
-            _ => Ticks(0),
-        }
+        self.deadline
     }
 
     /// Whether a device may be using its memory.
     pub(super) fn is_lent(&self) -> bool {
-        matches!(
-            self.state,
-            State::InFlight { .. } | State::GivenUp { .. } | State::Orphaned { .. }
-        )
+        matches!(self.state, State::InFlight | State::GivenUp | State::Orphaned)
     }
 
-    /// Done → Free; GivenUp → Orphaned; otherwise remembers the waker.
-    pub(super) fn look(&mut self, fresh: Waker) -> Look<T, R> {
-        match self.take() {
-            State::Done { lent, result } => {
+    /// Done → Free; GivenUp → Orphaned; otherwise says whether `waker` is what will be woken.
+    #[inline]
+    pub(super) fn look(&mut self, waker: &Waker) -> Look<T, R> {
+        match self.state {
+            State::Done => {
                 self.retire();
-                Look::Finished { lent, result }
+                Look::Finished { lent: self.lent.take(), result: self.result.take() }
             }
-            State::GivenUp { lent, verdict } => {
-                self.state = State::Orphaned { lent };
-                Look::GivenUp(verdict)
+            State::GivenUp => {
+                self.state = State::Orphaned;
+                Look::GivenUp(self.result.take())
             }
-            State::InFlight { lent, deadline, waker } => {
-                self.state = State::InFlight { lent, deadline, waker: Some(fresh) };
-                Look::NotYet { _unused: waker }
-            }
-            other => {
-                self.state = other;
-                Look::NotYet { _unused: Some(fresh) }
-            }
+            _ => match &self.waker {
+                Some(known) if known.will_wake(waker) => Look::Known,
+                _ => Look::NotYet,
+            },
         }
     }
 
-    /// InFlight, GivenUp → Orphaned; Done → Free. `None`: there was nothing to leave.
-    pub(super) fn leave(&mut self) -> Option<Gone<T, R>> {
-        match self.take() {
-            State::InFlight { lent, waker, .. } => {
-                self.state = State::Orphaned { lent };
-                Some(Gone::Orphaned { _waker: waker, _verdict: None })
+    /// Leaves a waker, in exchange for the one there was.
+    #[inline]
+    pub(super) fn register(&mut self, waker: Waker) -> Option<Waker> {
+        self.waker.replace(waker)
+    }
+
+    /// InFlight, GivenUp → Orphaned; Done → Free.
+    pub(super) fn leave(&mut self) -> Gone<T, R> {
+        match self.state {
+            State::InFlight | State::GivenUp => {
+                self.state = State::Orphaned;
+                Gone::Orphaned { _waker: self.waker.take(), _verdict: self.result.take() }
             }
-            State::GivenUp { lent, verdict } => {
-                self.state = State::Orphaned { lent };
-                Some(Gone::Orphaned { _waker: None, _verdict: Some(verdict) })
-            }
-            State::Done { lent, result } => {
+            State::Done => {
                 self.retire();
-                Some(Gone::Free { lent, _result: result })
+                Gone::Free { lent: self.lent.take(), _result: self.result.take() }
             }
-            other => {
-                self.state = other;
-                None
-            }
+            State::Free | State::Reserved | State::Orphaned => Gone::Nothing,
         }
     }
 }

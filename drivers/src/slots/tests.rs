@@ -60,16 +60,6 @@ fn a_command_goes_round() {
 }
 
 #[test]
-fn what_no_device_was_told_of_comes_back() {
-    let machine = SimMachine::new();
-    let told = Untold::new(buffer(&machine)).into_inner();
-    drop(Untold::new(buffer(&machine)));
-    assert_eq!(machine.memory().lent, 1);
-    drop(told.reclaim());
-    assert_eq!(machine.memory(), Default::default());
-}
-
-#[test]
 fn an_orphan_keeps_its_memory_until_the_device_is_done() {
     let machine = SimMachine::new();
     let table = table(1);

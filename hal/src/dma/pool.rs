@@ -61,9 +61,7 @@ pub(crate) struct CorePool {
 
 impl CorePool {
     pub const fn new() -> Self {
-        const EMPTY: Stack =
-            Stack { count: AtomicU32::new(0), runs: [const { AtomicU32::new(0) }; MOST] };
-        Self { stacks: [EMPTY; CLASSES] }
+        Self { stacks: [const { Stack::new() }; CLASSES] }
     }
 
     /// Takes a run that lies below the limit; its first frame.
@@ -105,6 +103,10 @@ impl CorePool {
 pub(crate) struct Full;
 
 impl Stack {
+    const fn new() -> Self {
+        Self { count: AtomicU32::new(0), runs: [const { AtomicU32::new(0) }; MOST] }
+    }
+
     fn at(&self, place: usize) -> u32 {
         self.runs[place].load(Ordering::Relaxed)
     }

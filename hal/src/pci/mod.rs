@@ -2,9 +2,11 @@
 //!
 //! Firmware names a window of memory in which every function of a segment has 4 KiB of
 //! configuration space (ECAM); where it names none, two ports give access to less. [`scan`] walks
-//! from a window's first bus through all bridges, each bus once. What it finds are [`Function`]s: they say what they are, map their registers, and are
-//! allowed DMA when their driver asks for it, not before. A function is nobody's until its driver
-//! takes it; base addresses stay where firmware put them.
+//! from a window's first bus through all bridges, each bus once. What it finds are [`Function`]s:
+//! they say what they are, map their registers, interrupt cores by message, and are allowed DMA
+//! when their driver asks for it, not before. A function is nobody's until its driver takes it;
+//! base addresses stay where firmware put them, and [`assign`] gives some to what is plugged in
+//! later.
 //!
 //! Configuration space is a [`DeviceRegion`] like any other, so all this runs on the simulated
 //! machine.

@@ -33,6 +33,7 @@ mod dma;
 mod interrupts;
 mod memory;
 mod paging;
+mod pci;
 mod processes;
 mod records;
 mod storage;
@@ -86,6 +87,7 @@ const ROOMS: &[&[Check]] = &[
     dma::CHECKS,
     paging::CHECKS,
     interrupts::CHECKS,
+    pci::CHECKS,
     records::CHECKS,
     storage::CHECKS,
     processes::CHECKS,

@@ -14,6 +14,8 @@
 mod access;
 mod disks;
 mod drive;
+mod hotplug;
+mod kinds;
 mod partitions;
 
 use crate::platform::Pollux;
@@ -22,7 +24,8 @@ use drivers::completion::CompletionMode;
 
 pub use access::allow;
 pub use disks::{Listed, OpenError, disks, listed, open, partition_of};
-pub use drive::{edu, functions, settled, start, stop, without_driver};
+pub use drive::{functions, settled, start, stop, without_driver};
+pub use kinds::edu;
 
 /// A disk or partition as everybody in the kernel holds it.
 pub type Block = drivers::block::BlockHandle<Pollux>;

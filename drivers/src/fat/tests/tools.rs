@@ -66,16 +66,25 @@ pub(crate) fn check(image: &[u8]) {
 
 #[test]
 fn volumes_of_mkfs_and_mtools() {
-    for (bits, block, bytes) in [("12", 512, 2 << 20), ("16", 512, 16 << 20), ("32", 512, 40 << 20)]
-    {
+    let shapes = [
+        ("12", 512, 2 << 20),
+        ("16", 512, 16 << 20),
+        ("16", 4096, 24 << 20),
+        ("32", 512, 40 << 20),
+    ];
+    for (bits, block, bytes) in shapes {
         let scratch = Scratch::new(&vec![0; bytes]);
         let path = scratch.0.to_str().expect("a path");
         let cluster = if bits == "12" { "4" } else { "1" };
-        let made = tool("mkfs.vfat", &["-F", bits, "-s", cluster, "-n", "TOOLS", path]);
-        let Some((true, _)) = made else { return };
+        let sector = block.to_string();
+        let made =
+            tool("mkfs.vfat", &["-F", bits, "-S", &sector, "-s", cluster, "-n", "TOOLS", path]);
+        let Some((is_made, said)) = made else { return };
+        assert!(is_made, "{said}");
         let file = Scratch::new(&pattern(5, 100_000));
         let from = file.0.to_str().expect("a path");
-        let Some((true, _)) = tool("mmd", &["-i", path, "::/a directory"]) else { return };
+        let Some((is_made, said)) = tool("mmd", &["-i", path, "::/a directory"]) else { return };
+        assert!(is_made, "{said}");
         let to = "::/a directory/A long name made by mcopy.data";
         let copied = tool("mcopy", &["-i", path, from, to]).expect("installed like mmd");
         assert!(copied.0, "{}", copied.1);

@@ -55,10 +55,9 @@ impl Drop for Pages {
 
 /// A frame that the limit allows: any, if any is below it.
 fn frame_below(limit: AddressLimit) -> Result<Frame, MapError> {
-    if let Ok(frame) = Frame::allocate() {
-        if frame.physical().0 + (FRAME_SIZE as u64 - 1) <= limit.highest() {
-            return Ok(frame);
-        }
+    let fits = |frame: &Frame| frame.physical().0 + (FRAME_SIZE as u64 - 1) <= limit.highest();
+    if let Some(frame) = Frame::allocate().ok().filter(fits) {
+        return Ok(frame);
     }
     let below = limit.highest().checked_add(1).map(PhysAddr);
     let run = FrameRun::allocate(1, RunLimits { below, ..RunLimits::default() });

@@ -113,8 +113,9 @@ impl Frames {
         count_back(bytes.next_multiple_of(FRAME_SIZE));
         let first = self.physical / FRAME_SIZE as u64;
         let class = Class::of(bytes);
-        if let (Some(here), Some(class)) = (here(), class)
-            && !frames::is_scarce()
+        if frames::is_scarce() {
+            drain_dma();
+        } else if let (Some(here), Some(class)) = (here(), class)
             && here.pool.push(class, first as u32).is_ok()
         {
             return;
