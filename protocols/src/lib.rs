@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod ahci;
+pub mod ata;
 pub mod events;
 mod fields;
 pub mod gpt;
