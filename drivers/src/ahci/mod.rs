@@ -263,6 +263,7 @@ impl Drop for Ending<'_> {
         for port in &self.hba.ports {
             port.registers.stop_unseen();
             port.close(Stopped::No, Ended::Reset);
+            port.let_go();
         }
     }
 }
@@ -318,12 +319,16 @@ impl Hba {
         drop(interrupt);
         self.registers.disable_interrupts();
         if stopped == Stopped::No {
-            // A reset stops what would not stop by itself.
+            // What does not stop by itself is stopped by a reset.
             match self.registers.reset::<P>().await {
-                Ok(()) => log::warn!("{}: reset, to stop its ports", self.shared.name),
+                Ok(()) => {
+                    log::warn!("{}: reset, since a port did not stop", self.shared.name);
+                    self.ports.iter().for_each(|port| port.close(Stopped::Yes, Ended::Reset));
+                }
                 Err(error) => log::error!("{}: {error}", self.shared.name),
             }
         }
+        self.ports.iter().for_each(|port| port.let_go());
         served
     }
 

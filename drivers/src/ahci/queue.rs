@@ -295,8 +295,13 @@ impl Queue {
     }
 
     /// Takes no more commands; those that are in go on.
-    pub(super) fn close_entrance(&self) {
+    pub(super) fn shut(&self) {
         self.state.lock().entrance = Entrance::Shut;
+    }
+
+    /// Whether commands are handed over to the port.
+    pub(super) fn is_running(&self) -> bool {
+        self.state.lock().stage == Stage::Running
     }
 
     /// Takes no more commands and answers all that are in with `verdict`: with their memory if the

@@ -241,32 +241,40 @@ impl Port {
         stopped
     }
 
-    /// Answers everybody with `verdict`, the disk is no longer there.
+    /// Answers everybody with `verdict`; the disk is no longer there. If the port has not stopped,
+    /// the disk's memory stays with it, for another call once it has.
     pub(super) fn close(&self, stopped: Stopped, verdict: Ended) {
-        if stopped == Stopped::Yes {
-            self.page.0.give_back();
-        }
-        let queue = self.queue.lock().take();
+        let queue = match stopped {
+            Stopped::Yes => {
+                self.page.0.give_back();
+                self.queue.lock().take()
+            }
+            Stopped::No => self.queue.lock().clone(),
+        };
         if let Some(queue) = queue {
             queue.close(stopped, verdict);
         }
     }
 
+    /// Lets go of the disk's memory: leaked, if the port has not stopped.
+    pub(super) fn let_go(&self) {
+        let queue = self.queue.lock().take();
+        drop(queue);
+    }
+
     /// Lets what is under way come to its end, and the disk to rest.
     async fn finish<P: Platform>(&self) {
         let Some(queue) = self.queue.lock().clone() else { return };
-        queue.close_entrance();
+        queue.shut();
         let deadline = after::<P>(FINISH_LIMIT);
         while !queue.is_idle() {
-            if queue.drain(0).is_err() || P::now() >= deadline {
+            if !queue.is_running() || queue.drain(0).is_err() || P::now() >= deadline {
                 log::warn!("{}: commands are still under way; cut off", self.name);
                 return;
             }
             sleep::<P>(ticks::<P>(FINISH_INTERVAL)).await;
         }
-        if queue.halt() != (0, 0) {
-            return;
-        }
+        queue.halt();
         for (what, command) in [("flush", queue.flush()), ("standby", Command::standby())] {
             let rest = self.carry_out_own::<P>(what, command, Answer::None, REST_LIMIT);
             if let Err(error) = rest.await {
@@ -292,7 +300,7 @@ pub(super) async fn serve<P: Platform>(
     let verdict = match lost {
         Lost::Stopped => {
             port.finish::<P>().await;
-            Ended::Gone
+            Ended::Reset
         }
         Lost::Vanished => {
             let _ = reports.try_send(Report::Vanished);
