@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::time::Duration;
 
 use executor::Platform;
-use hal::dma::{Direction, DmaDomain, Memory};
+use hal::dma::{DmaDomain, Memory};
 use protocols::ata::{
     Cache, Command, Failure, Identity, SECTOR_BYTES, SMART_UNHEALTHY, SmartData, TRIM_BLOCKS,
     trim_list,
@@ -114,10 +114,9 @@ impl<P: Platform> Disk<P> {
         self.verdict(status)?;
         let is_failing = matches!(status, Ended::Done(left) if left & 0xff_ff00 == SMART_UNHEALTHY);
         let page = self.shared.dma.buffer(SECTOR_BYTES).map_err(|_| StorageError::OutOfMemory)?;
-        let loan = Memory::Buf(page).lend(Direction::FromDevice);
         let finished = self
             .queue
-            .carry_out::<P>(Command::smart_data(), Flow::In, Some(loan), TRANSFER_LIMIT)
+            .carry_out::<P>(Command::smart_data(), Flow::In, Some(page.into()), TRANSFER_LIMIT)
             .await;
         // Not every disk that knows its status has attributes.
         let page = match (self.verdict(finished.result), finished.returned) {
@@ -143,8 +142,7 @@ impl<P: Platform> Disk<P> {
             (Transfer::Write, true) => (Command::write_queued(lba.0, blocks), Flow::Out),
             (Transfer::Write, false) => (Command::write(addressing, lba.0, blocks), Flow::Out),
         };
-        let loan = Some(memory.lend(what.direction()));
-        let finished = self.queue.carry_out::<P>(command, flow, loan, TRANSFER_LIMIT).await;
+        let finished = self.queue.carry_out::<P>(command, flow, Some(memory), TRANSFER_LIMIT).await;
         Completion { result: self.verdict(finished.result), buf: finished.returned.flatten() }
     }
 
@@ -171,9 +169,8 @@ impl<P: Platform> Disk<P> {
         let list = self.shared.dma.buffer(SECTOR_BYTES);
         let mut list = list.map_err(|_| StorageError::OutOfMemory)?;
         list.copy_from_slice(&trim_list(lba, blocks));
-        let loan = Memory::Buf(list).lend(Direction::ToDevice);
-        let command = Command::trim(1);
-        let finished = self.queue.carry_out::<P>(command, Flow::Out, Some(loan), FLUSH_LIMIT).await;
+        let (command, list) = (Command::trim(1), Some(list.into()));
+        let finished = self.queue.carry_out::<P>(command, Flow::Out, list, FLUSH_LIMIT).await;
         self.verdict(finished.result)
     }
 }

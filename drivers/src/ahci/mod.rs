@@ -346,7 +346,9 @@ impl Hba {
                     None => announce(alloc::vec![disk]),
                 },
                 Some(Report::Looked) => looking = looking.saturating_sub(1),
-                Some(Report::Vanished) | None => return Err(AhciError::Gone),
+                Some(Report::Vanished) => return Err(AhciError::Gone),
+                // No port is left; what is announced still answers.
+                None => core::future::pending().await,
             }
             if looking == 0
                 && let Some(mut disks) = at_start.take()

@@ -16,17 +16,17 @@ use core::time::Duration;
 
 use executor::{Instant, Platform, timeout};
 use hal::clock::Ticks;
-use hal::dma::{DmaDomain, DmaError, Loan, Memory};
+use hal::dma::{Direction, DmaDomain, DmaError, Loan, Memory};
 use protocols::ahci::{Header, PortInterrupts, SLOTS};
 use protocols::ata::{Addressing, Command, Outcome};
 use spin::Mutex;
 
-use super::memory::Tables;
+use super::memory::{Tables, Written};
 use super::schedule::{Schedule, Turn, bit, slots};
 use super::serve::{Ask, Port};
 use super::{Trouble, after};
 use crate::reaper::CompletionQueue;
-use crate::slots::{CommandId, Finished, Lent, SlotTable};
+use crate::slots::{CommandId, Finished, Lent, Reservation, SlotTable, Submitted};
 
 /// Bits of the ids by which the table knows repeated completions from new ones.
 const ID_BITS: u32 = 16;
@@ -68,6 +68,20 @@ pub(super) enum Flow {
     In,
     /// To the disk.
     Out,
+}
+
+impl Flow {
+    fn direction(self) -> Direction {
+        match self {
+            Self::In => Direction::FromDevice,
+            Self::Out => Direction::ToDevice,
+        }
+    }
+}
+
+/// A command that the disk never heard of.
+fn refused(memory: Option<Memory>, result: Ended) -> Finished<Option<Memory>, Ended> {
+    Finished { result, returned: Some(memory) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,50 +164,64 @@ impl Queue {
         &self.port
     }
 
-    /// Has the disk carry out `command` with the memory of `loan`, and waits for it.
+    /// Has the disk carry out `command` with `memory`, and waits for it.
+    ///
+    /// Memory is lent only once there is a slot for it to belong to: a future dropped before that
+    /// frees it.
     pub(super) async fn carry_out<P: Platform>(
         &self,
         command: Command,
         flow: Flow,
-        loan: Option<Loan>,
+        memory: Option<Memory>,
         limit: Duration,
     ) -> Finished<Option<Memory>, Ended> {
         let deadline = after::<P>(limit);
-        // Not submitted, so the disk knows nothing of the memory.
-        let refuse = |loan: Option<Loan>, result| {
-            let returned = Some(Lent::reclaim(loan));
-            Finished { result, returned }
-        };
         if self.state.lock().entrance == Entrance::Shut {
-            return refuse(loan, Ended::Gone);
+            return refused(memory, Ended::Gone);
         }
         let Ok(reserved) = timeout::<P, _>(deadline, self.slots.reserve()).await else {
-            return refuse(loan, Ended::TimedOut);
+            return refused(memory, Ended::TimedOut);
         };
-        let (slot, id) = (reserved.index() as u8, reserved.id());
-        let is_queued = command.is_queued();
-        let command = if is_queued { command.tagged(slot) } else { command };
-        let table = self.tables.set(usize::from(slot), &command, loan.as_ref(), self.highest);
-        let Some(table) = table else { return refuse(loan, Ended::Unreachable) };
-        let header =
-            Header { table: table.table, pieces: table.pieces, writes_device: flow == Flow::Out };
-        let submitted = {
-            let mut state = self.state.lock();
-            if state.entrance == Entrance::Shut {
-                return refuse(loan, Ended::Gone);
+        match self.submit(reserved, command, flow, memory, Ticks(deadline.0)) {
+            Ok(submitted) => {
+                self.port.control.submitted();
+                submitted.await
             }
-            let submitted = reserved.submit(loan, Ticks(deadline.0));
-            self.port.page.set_header(usize::from(slot), header);
-            state.ids[usize::from(slot)] = id;
-            state.tries[usize::from(slot)] = 0;
-            state.queued &= !bit(slot);
-            state.queued |= if is_queued { bit(slot) } else { 0 };
-            state.schedule.push(slot, if is_queued { Turn::Together } else { Turn::Alone });
-            state.hand_over(&self.port);
-            submitted
+            Err(finished) => finished,
+        }
+    }
+
+    fn submit<'a>(
+        &'a self,
+        reserved: Reservation<'a, Option<Loan>, Ended>,
+        command: Command,
+        flow: Flow,
+        memory: Option<Memory>,
+        deadline: Ticks,
+    ) -> Result<Submitted<'a, Option<Loan>, Ended>, Finished<Option<Memory>, Ended>> {
+        let (slot, id) = (reserved.index() as u8, reserved.id());
+        let queued = if command.is_queued() { bit(slot) } else { 0 };
+        let command = if queued != 0 { command.tagged(slot) } else { command };
+        let loan = memory.map(|memory| memory.lend(flow.direction()));
+        // The disk knows nothing of the memory yet.
+        let refuse = |loan: Option<Loan>, result| Err(refused(loan.reclaim(), result));
+        let table = self.tables.set(usize::from(slot), &command, loan.as_ref(), self.highest);
+        let Some(Written { table, pieces }) = table else {
+            return refuse(loan, Ended::Unreachable);
         };
-        self.port.control.submitted();
-        submitted.await
+        let header = Header { table, pieces, writes_device: flow == Flow::Out };
+        let state = &mut *self.state.lock();
+        if state.entrance == Entrance::Shut {
+            return refuse(loan, Ended::Gone);
+        }
+        let submitted = reserved.submit(loan, deadline);
+        self.port.page.set_header(usize::from(slot), header);
+        state.ids[usize::from(slot)] = id;
+        state.tries[usize::from(slot)] = 0;
+        state.queued = state.queued & !bit(slot) | queued;
+        state.schedule.push(slot, if queued != 0 { Turn::Together } else { Turn::Alone });
+        state.hand_over(&self.port);
+        Ok(submitted)
     }
 
     /// Ends `slots`, all of them found in `ids`, in the same way.

@@ -117,7 +117,9 @@ pub(super) async fn recover<P: Platform>(
             match known {
                 Some(failed) => queue.fail(failed.tag, failed.outcome),
                 // It was the only one, so it is that one. The log is still to be cleared.
-                None if issued.count_ones() == 1 => blame(queue, issued, outcome),
+                None if issued.count_ones() == 1 && outcome.status.is_failed() => {
+                    blame(queue, issued, outcome);
+                }
                 None => queue.suspect(),
             }
             if known.is_none() {

@@ -11,6 +11,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::pin::pin;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
@@ -262,19 +263,24 @@ impl Port {
         drop(queue);
     }
 
-    /// Lets what is under way come to its end, and the disk to rest.
-    async fn finish<P: Platform>(&self) {
-        let Some(queue) = self.queue.lock().clone() else { return };
+    /// Takes no more commands, and waits until those that are in have ended.
+    async fn quiet<P: Platform>(&self) -> Quiet {
+        let Some(queue) = self.queue.lock().clone() else { return Quiet::Empty };
         queue.shut();
         let deadline = after::<P>(FINISH_LIMIT);
-        while !queue.is_idle() {
-            if !queue.is_running() || queue.drain(0).is_err() || P::now() >= deadline {
+        while !(queue.is_running() && queue.is_idle()) {
+            if P::now() >= deadline {
                 log::warn!("{}: commands are still under way; cut off", self.name);
-                return;
+                return Quiet::No;
             }
             sleep::<P>(ticks::<P>(FINISH_INTERVAL)).await;
         }
         queue.halt();
+        Quiet::Yes(queue)
+    }
+
+    /// Lets the disk write its cache to the medium, and come to rest.
+    async fn rest_disk<P: Platform>(&self, queue: &Queue) {
         for (what, command) in [("flush", queue.flush()), ("standby", Command::standby())] {
             let rest = self.carry_out_own::<P>(what, command, Answer::None, REST_LIMIT);
             if let Err(error) = rest.await {
@@ -285,21 +291,35 @@ impl Port {
     }
 }
 
+/// Whether a disk has nothing to do any more.
+enum Quiet {
+    Yes(Arc<Queue>),
+    No,
+    Empty,
+}
+
 /// Serves a port until the driver is told to stop. Says whether the port uses no memory any more.
 pub(super) async fn serve<P: Platform>(
     port: Arc<Port>,
     shared: Arc<Shared>,
     reports: mpsc::Sender<Report<P>>,
 ) -> Stopped {
-    let work = async { lives::<P>(&port, &shared, &reports).await };
+    let mut lives = pin!(lives::<P>(&port, &shared, &reports));
     let stop = async {
         port.stop.wait().await;
         Lost::Stopped
     };
-    let lost = first(work, stop).await;
+    let lost = first(lives.as_mut(), stop).await;
     let verdict = match lost {
         Lost::Stopped => {
-            port.finish::<P>().await;
+            // A recovery under way comes to its end as well.
+            let lost = async {
+                lives.await;
+                Quiet::No
+            };
+            if let Quiet::Yes(queue) = first(lost, port.quiet::<P>()).await {
+                port.rest_disk::<P>(&queue).await;
+            }
             Ended::Reset
         }
         Lost::Vanished => {

@@ -171,13 +171,15 @@ impl Port {
             }
             port_offset::SACT => {
                 if !runs || self.active & value != 0 {
-                    complain("tag in use, or not running");
+                    let active = self.active;
+                    complain(&format!("tags {value:#x} of {active:#x}, running: {runs}"));
                 }
                 self.active |= value;
             }
             port_offset::CI => {
                 if !runs || self.issued & value != 0 {
-                    complain("slot in use, or not running");
+                    let issued = self.issued;
+                    complain(&format!("slots {value:#x} of {issued:#x}, running: {runs}"));
                 }
                 self.issued |= value;
                 for slot in (0..32).filter(|slot| value >> slot & 1 == 1) {
@@ -285,6 +287,9 @@ impl Port {
     }
 
     fn fetch(&mut self, bus: &mut Bus<'_>, rest: &mut Rest<'_>, number: usize, slot: u8) {
+        if self.halted {
+            return;
+        }
         let header = words::<4>(bus, self.list + u64::from(slot) * 32).map(Header::read);
         let Ok(header) = header else { return self.break_off(PortInterrupts::BUS_FATAL) };
         let mut frame = [0; 20];

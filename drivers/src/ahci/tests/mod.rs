@@ -1,6 +1,9 @@
 //! The driver against a modelled HBA, on virtual time: as it should be, and with everything that
 //! goes wrong.
 
+mod faults;
+mod leaving;
+mod noticing;
 mod shapes;
 
 use std::cell::RefCell;
