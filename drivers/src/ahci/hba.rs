@@ -12,9 +12,9 @@ use protocols::ahci::{
     Capabilities, Control, Handoff, PORT_BYTES, PORTS, PORTS_AT, Version, has_handoff, offset,
 };
 
-use super::port::PortRegisters;
+use super::port::Port;
+use super::registers::PortRegisters;
 use super::schedule::slots as ports_in;
-use super::serve::Port;
 use super::{AhciError, after, ticks};
 
 const CAP: Register<u32> = Register::at(offset::CAP);

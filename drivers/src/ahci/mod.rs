@@ -15,9 +15,10 @@
 //! | file | what |
 //! |---|---|
 //! | `hba` | the HBA: taking over, reset, its interrupt |
-//! | `serve` | a port's task: detection, identification, unplugging |
-//! | `port` | a port's registers, and the waits on them |
-//! | `queue`, `schedule` | commands in flight, and whose turn it is (queued ones together, others alone) |
+//! | `serve` | a port's task: one disk after the other, from plugging in to unplugging |
+//! | `port`, `registers` | a port: detection, identification, stopping; its registers and the waits on them |
+//! | `queue` | the commands in flight, and the memory that belongs to each |
+//! | `schedule`, `issue` | whose turn it is (queued ones together, others alone), and handing them over |
 //! | `reap` | taking completions, by polling or interrupt |
 //! | `recover` | errors: which command failed, what to do about the others |
 //! | `own` | the driver's own commands |
@@ -34,6 +35,7 @@
 
 mod disk;
 mod hba;
+mod issue;
 mod memory;
 #[cfg(test)]
 mod model;
@@ -42,6 +44,7 @@ mod port;
 mod queue;
 mod reap;
 mod recover;
+mod registers;
 mod schedule;
 mod serve;
 #[cfg(test)]
@@ -67,8 +70,9 @@ use protocols::ata::{IdentifyError, Outcome};
 
 pub use self::disk::{Disk, Health};
 use self::hba::{Registers, take_interrupts};
+use self::port::{Noticing, Port};
 use self::queue::{Ended, Stopped};
-use self::serve::{Noticing, Port, Report, serve};
+use self::serve::{Report, serve};
 use crate::completion::CompletionMode;
 use crate::storage::Writable;
 

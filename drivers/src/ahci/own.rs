@@ -8,7 +8,7 @@ use protocols::ahci::PortInterrupts;
 use protocols::ata::{Command, SECTOR_BYTES};
 
 use super::memory::Answer;
-use super::serve::Port;
+use super::port::Port;
 use super::{PortError, after, ticks};
 
 /// The slot they use; its header is put back afterwards.

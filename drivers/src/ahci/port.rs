@@ -1,219 +1,254 @@
-//! A port's registers, and what it takes to stop it, start it and reset its link, each within a
-//! limit.
+//! A port, as all who have to do with it share it: what is there, what is wrong with it, how it is
+//! stopped.
 
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
+use executor::sync::Notify;
 use executor::{Platform, sleep};
-use hal::mmio::{DeviceRegion, Register};
-use protocols::ahci::{
-    Detection, LinkControl, LinkStatus, PortCommand, PortInterrupts, Signature, TaskFile,
-    port_offset,
-};
+use hal::dma::{DmaDomain, DmaError};
+use protocols::ahci::{PortInterrupts, Signature};
+use protocols::ata::{Command, Identity};
+use spin::Mutex;
 
-use super::memory::Page;
-use super::{PortError, after, ticks};
+use super::memory::{Answer, Page};
+use super::queue::{Ended, Queue, Stopped, trouble_of};
+use super::recover::{Lost, Reset};
+use super::registers::PortRegisters;
+use super::{PortError, Trouble, ticks};
+use crate::completion::{CompletionControl, CompletionMode};
 
-const CLB: Register<u32> = Register::at(port_offset::CLB);
-const CLBU: Register<u32> = Register::at(port_offset::CLBU);
-const FB: Register<u32> = Register::at(port_offset::FB);
-const FBU: Register<u32> = Register::at(port_offset::FBU);
-const IS: Register<u32> = Register::at(port_offset::IS);
-const IE: Register<u32> = Register::at(port_offset::IE);
-const CMD: Register<u32> = Register::at(port_offset::CMD);
-const TFD: Register<u32> = Register::at(port_offset::TFD);
-const SIG: Register<u32> = Register::at(port_offset::SIG);
-const SSTS: Register<u32> = Register::at(port_offset::SSTS);
-const SCTL: Register<u32> = Register::at(port_offset::SCTL);
-const SERR: Register<u32> = Register::at(port_offset::SERR);
-const SACT: Register<u32> = Register::at(port_offset::SACT);
-const CI: Register<u32> = Register::at(port_offset::CI);
+/// How long a disk may take to be ready after it got power.
+const READY_MS: u64 = 15_000;
+/// How long it may take to say what it is.
+const IDENTIFY_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks whether an empty port got a device.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(500);
+/// Link errors that say: the device was exchanged, the link went up or down.
+const CHANGED: u32 = 1 << 26 | 1 << 16;
 
-/// Between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_micros(200);
-/// How long the engine may take to stop (10.1.2 says 500 ms).
-const STOP_MS: u64 = 500;
-/// How long the reset of a link is held (10.4.2 says at least 1 ms).
-const RESET_HOLD: Duration = Duration::from_millis(2);
-/// How long a device may take to be noticed, and then to be connected.
-const PRESENCE_MS: u64 = 200;
-const CONNECTION_MS: u64 = 1000;
+/// Whether the HBA raises interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noticing {
+    /// It does.
+    Interrupts,
+    /// It has none: everything polls.
+    Polling,
+}
 
-/// One port's registers.
-pub(super) struct PortRegisters(DeviceRegion);
+/// Where to look for trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// At what interrupts have reported.
+    Interrupts,
+    /// In the port's registers too.
+    Port,
+}
 
-impl PortRegisters {
-    /// All of a port's registers.
-    pub(super) fn new(region: DeviceRegion) -> Self {
-        Self(region)
+/// A port, as all who have to do with it share it.
+pub(super) struct Port {
+    /// What it is called in the log, such as `ahci0: port 2`.
+    pub(super) name: String,
+    pub(super) number: u8,
+    pub(super) registers: PortRegisters,
+    pub(super) page: Page,
+    pub(super) control: CompletionControl,
+    /// Ends its task.
+    pub(super) stop: Notify,
+    noticing: Noticing,
+    /// What interrupts have reported.
+    causes: AtomicU32,
+    /// The disk being served.
+    queue: Mutex<Option<Arc<Queue>>>,
+}
+
+impl Port {
+    pub(super) fn new(
+        name: String,
+        number: u8,
+        registers: PortRegisters,
+        dma: &DmaDomain,
+        mode: CompletionMode,
+        noticing: Noticing,
+    ) -> Result<Self, DmaError> {
+        Ok(Self {
+            name,
+            number,
+            registers,
+            page: Page::new(dma)?,
+            control: CompletionControl::new(mode),
+            stop: Notify::new(),
+            noticing,
+            causes: AtomicU32::new(0),
+            queue: Mutex::new(None),
+        })
     }
 
-    pub(super) fn command(&self) -> PortCommand {
-        PortCommand(self.0.read(CMD))
+    /// A disk is served from here on.
+    pub(super) fn occupy(&self, queue: Arc<Queue>) {
+        *self.queue.lock() = Some(queue);
     }
 
-    pub(super) fn link(&self) -> LinkStatus {
-        LinkStatus(self.0.read(SSTS))
+    /// The disk being served.
+    pub(super) fn occupant(&self) -> Option<Arc<Queue>> {
+        self.queue.lock().clone()
     }
 
-    pub(super) fn task_file(&self) -> TaskFile {
-        TaskFile(self.0.read(TFD))
-    }
-
-    pub(super) fn signature(&self) -> Signature {
-        Signature::new(self.0.read(SIG))
-    }
-
-    pub(super) fn causes(&self) -> PortInterrupts {
-        PortInterrupts(self.0.read(IS))
-    }
-
-    /// What the port has to report; it does not report it again.
-    pub(super) fn take_causes(&self) -> PortInterrupts {
-        let causes = self.causes();
-        if causes.0 != 0 && !causes.is_gone() {
-            self.0.write(IS, causes.0);
+    /// How completion is noticed here.
+    pub(super) fn mode(&self) -> CompletionMode {
+        match self.noticing {
+            Noticing::Interrupts => self.control.mode(),
+            Noticing::Polling => CompletionMode::Poll,
         }
-        causes
     }
 
-    /// Which reports raise an interrupt.
-    pub(super) fn let_through(&self, causes: u32) {
-        self.0.write(IE, causes);
-    }
-
-    /// The link's errors.
-    pub(super) fn link_errors(&self) -> u32 {
-        self.0.read(SERR)
-    }
-
-    /// Forgets what went wrong.
-    pub(super) fn clear_errors(&self) {
-        self.0.write(SERR, u32::MAX);
-        self.0.write(IS, u32::MAX);
-    }
-
-    /// Queued commands the device is at.
-    pub(super) fn active(&self) -> u32 {
-        self.0.read(SACT)
-    }
-
-    /// Commands that have been handed over and not ended, or not been sent.
-    pub(super) fn issued(&self) -> u32 {
-        self.0.read(CI)
-    }
-
-    /// Hands over commands; those in `queued` are queued ones.
-    pub(super) fn issue(&self, slots: u32, queued: u32) {
-        if queued != 0 {
-            self.0.write(SACT, queued);
+    /// The HBA's interrupt names this port.
+    pub(super) fn raised(&self) {
+        let causes = self.registers.take_causes();
+        if causes.has(PortInterrupts::LINK | PortInterrupts::ERRORS) {
+            // Not again, until the port's task has dealt with it.
+            self.registers.let_through(0);
         }
-        self.0.write(CI, slots);
+        self.report(causes);
+        self.control.look_now();
     }
 
-    /// Tells the port where its page is. It must be at rest.
-    fn set_page(&self, page: &Page) {
-        page.0.lend();
-        let (list, received) = (page.list(), page.received());
-        self.0.write(CLB, list.low());
-        self.0.write(CLBU, list.high());
-        self.0.write(FB, received.low());
-        self.0.write(FBU, received.high());
+    /// Remembers what the port had to report.
+    pub(super) fn report(&self, causes: PortInterrupts) {
+        if causes.has(!PortInterrupts::DONE) {
+            self.causes.fetch_or(causes.0, Ordering::AcqRel);
+        }
     }
 
-    /// Powers the device, and lets what it sends into the page. The port must be at rest.
-    pub(super) fn power_up(&self, page: &Page) {
-        self.let_through(0);
-        self.set_page(page);
-        self.clear_errors();
-        self.0.write(SCTL, LinkControl::AWAKE);
-        let bits = PortCommand::RECEIVE | PortCommand::SPIN_UP | PortCommand::POWER;
-        self.0.write(CMD, self.command().with(bits | PortCommand::ACTIVE).0);
+    /// Whether something is wrong.
+    pub(super) fn trouble(&self, ask: Ask) -> Result<(), Trouble> {
+        let mut causes = match self.causes.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.causes.swap(0, Ordering::AcqRel),
+        };
+        if ask == Ask::Port {
+            causes |= self.registers.causes().0;
+        }
+        trouble_of(PortInterrupts(causes))
     }
 
-    /// Lets it carry out commands. There must be a device that is free.
+    /// Stops the command engine, by a reset of the link if need be. `Ok`: it uses no memory.
+    pub(super) async fn stop<P: Platform>(&self) -> Result<Reset, PortError> {
+        match self.registers.stop::<P>().await {
+            Err(PortError::NotInTime(..)) => {}
+            other => return other.map(|()| Reset::NotNeeded),
+        }
+        log::warn!("{}: it does not stop; resetting the link", self.name);
+        // What becomes of the link does not matter yet.
+        if let Err(PortError::Gone) = self.registers.reset_link::<P>().await {
+            return Err(PortError::Gone);
+        }
+        self.registers.stop::<P>().await.map(|()| Reset::Needed)
+    }
+
+    /// Lets the port carry out commands, and forgets what was wrong.
     pub(super) fn start(&self) {
-        self.clear_errors();
-        self.0.write(CMD, self.command().with(PortCommand::START).0);
+        self.causes.store(0, Ordering::Release);
+        self.registers.start();
     }
 
-    /// Tells it to stop, and does not look whether it does.
-    pub(super) fn stop_unseen(&self) {
-        self.let_through(0);
-        self.0.write(CMD, self.command().without(PortCommand::START).0);
+    /// Resets the link, and waits for the device.
+    pub(super) async fn reset<P: Platform>(&self, ready_ms: u64) -> Result<(), PortError> {
+        self.registers.reset_link::<P>().await?;
+        self.registers.free::<P>(ready_ms).await
     }
 
-    /// Stops the command engine. `Ok`: it uses no memory any more, but for frames it receives.
-    pub(super) async fn stop<P: Platform>(&self) -> Result<(), PortError> {
-        self.stop_unseen();
-        self.wait::<P>("stopped", STOP_MS, |port| Ok(!port.command().is_running())).await
-    }
-
-    /// Stops everything. `Ok`: it uses no memory any more.
-    pub(super) async fn rest<P: Platform>(&self) -> Result<(), PortError> {
-        self.stop::<P>().await?;
-        self.0.write(CMD, self.command().without(PortCommand::RECEIVE).0);
-        self.wait::<P>("at rest", STOP_MS, |port| Ok(port.command().is_at_rest())).await
-    }
-
-    /// Resets the link and the device (10.4.2). The engine should be stopped.
-    pub(super) async fn reset_link<P: Platform>(&self) -> Result<(), PortError> {
-        self.0.write(SCTL, LinkControl::RESET);
-        sleep::<P>(ticks::<P>(RESET_HOLD)).await;
-        self.0.write(SCTL, LinkControl::AWAKE);
-        self.connected::<P>().await?;
-        self.clear_errors();
-        Ok(())
-    }
-
-    /// Waits for a device to be noticed, and then for the connection to it.
-    pub(super) async fn connected<P: Platform>(&self) -> Result<(), PortError> {
-        let noticed = self
-            .wait::<P>("noticed", PRESENCE_MS, |port| {
-                let detection = port.link().detection();
-                Ok(matches!(detection, Detection::Unconnected | Detection::Connected))
-            })
-            .await;
-        match noticed {
-            Err(PortError::NotInTime(..)) => return Err(PortError::NoDevice),
+    /// Finds out what there is, and lets it carry out commands.
+    pub(super) async fn bring_up<P: Platform>(&self) -> Result<Identity, PortError> {
+        self.registers.rest::<P>().await?;
+        self.registers.power_up(&self.page);
+        self.registers.connected::<P>().await?;
+        // The first frame of a device that has been exchanged waits for this.
+        self.registers.clear_errors();
+        match self.registers.free::<P>(READY_MS).await {
+            Err(PortError::NotInTime(..)) => {
+                log::warn!("{}: not ready within {READY_MS} ms; resetting the link", self.name);
+                self.reset::<P>(READY_MS).await?;
+            }
             other => other?,
         }
-        self.wait::<P>("connected", CONNECTION_MS, |port| {
-            Ok(port.link().detection() == Detection::Connected)
-        })
-        .await
-    }
-
-    /// Waits until the device takes commands.
-    pub(super) async fn free<P: Platform>(&self, limit_ms: u64) -> Result<(), PortError> {
-        self.wait::<P>("ready", limit_ms, |port| {
-            if port.link().detection() == Detection::Nothing {
-                return Err(PortError::NoDevice);
+        match self.registers.signature() {
+            Signature::Ata => {}
+            Signature::Packet => {
+                return Err(PortError::NotSupported("a device that takes packets (ATAPI)"));
             }
-            Ok(port.task_file().outcome().status.is_free())
-        })
-        .await
+            Signature::Multiplier => return Err(PortError::NotSupported("a port multiplier")),
+            Signature::Enclosure => {
+                return Err(PortError::NotSupported("an enclosure's management"));
+            }
+            Signature::Other(raw) => return Err(PortError::Unknown(raw)),
+        }
+        self.start();
+        let identify = Command::identify();
+        let answer = self.carry_out_own::<P>("identify", identify, Answer::Sector, IDENTIFY_LIMIT);
+        Ok(Identity::new_checked(&answer.await?)?)
     }
 
-    /// Looks until it is so, or the time is over, or the HBA is gone.
-    pub(super) async fn wait<P: Platform>(
-        &self,
-        what: &'static str,
-        limit_ms: u64,
-        mut done: impl FnMut(&Self) -> Result<bool, PortError>,
-    ) -> Result<(), PortError> {
-        let deadline = after::<P>(Duration::from_millis(limit_ms));
+    /// Until the device at the port, or that there is none, may have changed.
+    pub(super) async fn changed<P: Platform>(&self) -> Result<(), Lost> {
+        let before = self.registers.link().detection();
+        self.registers.clear_errors();
         loop {
-            let late = P::now() >= deadline;
-            if self.link().is_gone() || self.command().is_gone() {
-                return Err(PortError::Gone);
+            sleep::<P>(ticks::<P>(CHANGE_INTERVAL)).await;
+            let link = self.registers.link();
+            if link.is_gone() {
+                return Err(Lost::Vanished);
             }
-            if done(self)? {
+            if link.detection() != before || self.registers.link_errors() & CHANGED != 0 {
                 return Ok(());
             }
-            if late {
-                return Err(PortError::NotInTime(what, limit_ms));
-            }
-            sleep::<P>(ticks::<P>(LOOK_INTERVAL)).await;
         }
+    }
+
+    /// Ends the disk: stops the port and answers everybody with `verdict`. `No`: the port does not
+    /// stop.
+    pub(super) async fn part<P: Platform>(&self, verdict: Ended) -> Stopped {
+        let stopped = match self.registers.rest::<P>().await {
+            // Cut off from the bus it reaches no memory.
+            Ok(()) | Err(PortError::Gone) => Stopped::Yes,
+            Err(_) => match self.stop::<P>().await {
+                Err(error) if error != PortError::Gone => {
+                    log::error!(
+                        "{}: {error}: it may still use memory, which is not used again",
+                        self.name
+                    );
+                    Stopped::No
+                }
+                _ => match self.registers.rest::<P>().await {
+                    Ok(()) | Err(PortError::Gone) => Stopped::Yes,
+                    Err(_) => Stopped::No,
+                },
+            },
+        };
+        self.close(stopped, verdict);
+        stopped
+    }
+
+    /// Answers everybody with `verdict`; the disk is no longer there. If the port has not stopped,
+    /// the disk's memory stays with it, for another call once it has.
+    pub(super) fn close(&self, stopped: Stopped, verdict: Ended) {
+        let queue = match stopped {
+            Stopped::Yes => {
+                self.page.0.give_back();
+                self.queue.lock().take()
+            }
+            Stopped::No => self.queue.lock().clone(),
+        };
+        if let Some(queue) = queue {
+            queue.close(stopped, verdict);
+        }
+    }
+
+    /// Lets go of the disk's memory: leaked, if the port has not stopped.
+    pub(super) fn let_go(&self) {
+        let queue = self.queue.lock().take();
+        drop(queue);
     }
 }

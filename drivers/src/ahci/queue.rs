@@ -21,9 +21,10 @@ use protocols::ahci::{Header, PortInterrupts, SLOTS};
 use protocols::ata::{Addressing, Command, Outcome};
 use spin::Mutex;
 
+use super::issue::{Done, Entrance, Stage, State};
 use super::memory::{Tables, Written};
-use super::schedule::{Schedule, Turn, bit, slots};
-use super::serve::{Ask, Port};
+use super::port::{Ask, Port};
+use super::schedule::{Turn, bit, slots};
 use super::{Trouble, after};
 use crate::reaper::CompletionQueue;
 use crate::slots::{CommandId, Finished, Lent, Reservation, SlotTable, Submitted};
@@ -84,31 +85,6 @@ fn refused(memory: Option<Memory>, result: Ended) -> Finished<Option<Memory>, En
     Finished { result, returned: Some(memory) }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Running,
-    Halted,
-    Closed,
-}
-
-/// Whether commands still come in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Entrance {
-    Open,
-    Shut,
-}
-
-struct State {
-    stage: Stage,
-    entrance: Entrance,
-    schedule: Schedule,
-    /// Slots whose command is a queued one.
-    queued: u32,
-    ids: [CommandId; SLOTS],
-    tries: [u8; SLOTS],
-    in_vain: u32,
-}
-
 pub(super) struct Queue {
     port: Arc<Port>,
     tables: Tables,
@@ -133,15 +109,7 @@ impl Queue {
             port,
             tables,
             slots: SlotTable::new(depth, ID_BITS),
-            state: Mutex::new(State {
-                stage: Stage::Running,
-                entrance: Entrance::Open,
-                schedule: Schedule::new(),
-                queued: 0,
-                ids: [CommandId(0); SLOTS],
-                tries: [0; SLOTS],
-                in_vain: 0,
-            }),
+            state: Mutex::new(State::new()),
             addressing,
             highest: dma.limit().highest(),
         })
@@ -355,55 +323,6 @@ impl Queue {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Commands the port has done.
-#[derive(Clone, Copy, Default)]
-struct Done {
-    slots: u32,
-    /// What one that came alone left in the address registers.
-    left: u64,
-}
-
-impl State {
-    /// Takes what the port has done. Reads one register, and two more for a command that is not
-    /// queued.
-    fn take_done(&mut self, port: &Port) -> Result<Done, Trouble> {
-        let issued = self.schedule.issued();
-        if issued == 0 {
-            return Ok(Done::default());
-        }
-        let is_queued = issued & self.queued != 0;
-        let busy = if is_queued { port.registers.active() } else { port.registers.issued() };
-        let mut done = Done { slots: issued & !busy, left: 0 };
-        if done.slots == 0 {
-            return Ok(done);
-        }
-        if !is_queued {
-            // Some HBAs count a command that failed as done.
-            if port.registers.task_file().outcome().status.is_failed() {
-                return Err(Trouble::Command);
-            }
-            done.left = port.page.received_lba();
-        }
-        self.in_vain = 0;
-        self.schedule.done(done.slots);
-        Ok(done)
-    }
-
-    /// Hands over everything whose turn it is.
-    fn hand_over(&mut self, port: &Port) {
-        if self.stage != Stage::Running {
-            return;
-        }
-        let mut turn = 0;
-        while let Some(slot) = self.schedule.next() {
-            turn |= bit(slot);
-        }
-        if turn != 0 {
-            port.registers.issue(turn, turn & self.queued);
         }
     }
 }

@@ -10,6 +10,7 @@
 //!                          └─ cable or memory at fault:   reset the link; one by one
 //!                          v
 //!                       start, hand over again what is left ──────> too many resets: given up
+//!                                                                  (but for failed commands)
 //! ```
 //!
 //! Once the engine has stopped (PxCMD.CR is clear) the port uses no memory, and what ended gets its
@@ -137,7 +138,10 @@ pub(super) async fn recover<P: Platform>(
         reset = Reset::Needed;
     }
     if reset == Reset::Needed {
-        resets.count::<P>()?;
+        // One that follows a failed command has found its culprit, or soon will.
+        if trouble != Trouble::Command {
+            resets.count::<P>()?;
+        }
         port.reset::<P>(READY_MS).await.map_err(|error| {
             log::error!("{name}: after a reset: {error}");
             match error {
@@ -147,7 +151,7 @@ pub(super) async fn recover<P: Platform>(
             }
         })?;
     }
-    port.registers.start();
+    port.start();
     queue.resume();
     Ok(())
 }
@@ -172,7 +176,7 @@ async fn failed_one<P: Platform>(queue: &Queue, issued: u32) -> Option<QueueErro
     if !port.registers.task_file().outcome().status.is_free() {
         return None;
     }
-    port.registers.start();
+    port.start();
     let log = Command::read_log(QUEUE_LOG);
     let what = "the log of queued commands";
     match port.carry_out_own::<P>(what, log, Answer::Sector, LOG_LIMIT).await {

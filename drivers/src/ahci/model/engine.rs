@@ -9,12 +9,13 @@ use hal::clock::Ticks;
 use hal::dma::DeviceAddress;
 use hal::sim::{Bus, BusError};
 use protocols::ahci::{
-    Fis, Header, PRDT_OFFSET, Piece, PioSetup, PortCommand, PortInterrupts, Registers,
-    SetDeviceBits, place, port_offset,
+    Fis, Header, PioSetup, PortCommand, PortInterrupts, Registers, SetDeviceBits, place,
+    port_offset,
 };
 use protocols::ata::{Command, Outcome, QueueError};
 
 use super::disk::{Answered, Data, Disk};
+use super::transfer::{Moved, transfer, words};
 use super::{CARRY_OUT, Fate, Fates, READY, STOPPED, Style, token};
 
 /// Ticks from handing over a command to its end, from a stop to the stand, and from a link reset to
@@ -152,7 +153,7 @@ impl Port {
             port_offset::CLBU => self.list = self.list & 0xffff_ffff | u64::from(value) << 32,
             port_offset::FB => self.received = self.received & !0xffff_ffff | u64::from(value),
             port_offset::FBU => {
-                self.received = self.received & 0xffff_ffff | u64::from(value) << 32
+                self.received = self.received & 0xffff_ffff | u64::from(value) << 32;
             }
             port_offset::IS => self.causes &= !value,
             port_offset::IE => self.enabled = value,
@@ -343,7 +344,7 @@ impl Port {
             _ => disk.answer(&pending.command),
         };
         if !answered.outcome.status.is_failed() {
-            match transfer(bus, &pending, disk, &answered.data) {
+            match transfer(bus, &pending.header, disk, &answered.data) {
                 Ok(Moved::All) => {}
                 Ok(Moved::Wrong) => rest.complaints.push("pieces of the wrong length".into()),
                 Err(BusError) => return self.break_off(PortInterrupts::BUS_DATA),
@@ -380,71 +381,21 @@ impl Port {
 
     fn tell(&mut self, bus: &mut Bus<'_>, answered: &Answered, queued: bool, slot: u8) {
         let registers = Registers { outcome: answered.outcome, lba: answered.lba, count: 0 };
-        let (at, came) = if queued {
+        let (at, frame, came) = if queued {
             let done = if answered.outcome.status.is_failed() { 0 } else { 1 << slot };
             let bits = SetDeviceBits { outcome: answered.outcome, done };
-            let _ = bus.dma_write(self.place(place::DEVICE_BITS), &bits.frame());
-            return self.causes |= BITS_CAME;
+            (place::DEVICE_BITS, bits.frame().to_vec(), BITS_CAME)
         } else if let Data::ToHost(data) = &answered.data {
             let setup = PioSetup { registers, end_status: 0x50, bytes: data.len() as u16 };
-            let _ = bus.dma_write(self.place(place::PIO_SETUP), &setup.frame());
-            return self.causes |= PIO_SETUP_CAME;
+            (place::PIO_SETUP, setup.frame().to_vec(), PIO_SETUP_CAME)
         } else {
-            (place::REGISTERS, REGISTERS_CAME)
+            (place::REGISTERS, registers.frame().to_vec(), REGISTERS_CAME)
         };
-        let _ = bus.dma_write(self.place(at), &registers.frame());
+        let _ = bus.dma_write(self.place(at), &frame);
         self.causes |= came;
     }
 
     fn place(&self, at: usize) -> DeviceAddress {
         DeviceAddress(self.received + at as u64)
     }
-}
-
-fn words<const N: usize>(bus: &mut Bus<'_>, address: u64) -> Result<[u64; N], BusError> {
-    let mut bytes = std::vec![0; N * 8];
-    bus.dma_read(DeviceAddress(address), &mut bytes)?;
-    Ok(std::array::from_fn(|word| {
-        u64::from_le_bytes(bytes[word * 8..word * 8 + 8].try_into().expect("eight"))
-    }))
-}
-
-enum Moved {
-    All,
-    Wrong,
-}
-
-/// Moves a command's data between the disk and memory.
-fn transfer(
-    bus: &mut Bus<'_>,
-    pending: &Pending,
-    disk: &mut Disk,
-    data: &Data,
-) -> Result<Moved, BusError> {
-    let Header { table, pieces, .. } = pending.header;
-    let mut places = Vec::new();
-    for piece in 0..u64::from(pieces) {
-        places.push(Piece::read(words::<2>(bus, table + PRDT_OFFSET as u64 + piece * 16)?));
-    }
-    let bytes: u64 = places.iter().map(|piece| piece.bytes).sum();
-    let expected = disk.bytes_of(data);
-    let writes = matches!(data, Data::FromHost(_) | Data::Ranges);
-    if bytes != expected as u64 || pending.header.writes_device != writes {
-        return Ok(Moved::Wrong);
-    }
-    let mut moved = std::vec![0; expected];
-    if !writes {
-        disk.read_out(data, &mut moved);
-    }
-    let mut rest = &mut moved[..];
-    for piece in places {
-        let (part, after) = std::mem::take(&mut rest).split_at_mut(piece.bytes as usize);
-        rest = after;
-        let address = DeviceAddress(piece.address);
-        if writes { bus.dma_read(address, part)? } else { bus.dma_write(address, part)? }
-    }
-    if writes {
-        disk.write_in(data, &moved);
-    }
-    Ok(Moved::All)
 }

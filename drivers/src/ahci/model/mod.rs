@@ -4,6 +4,7 @@
 
 mod disk;
 mod engine;
+mod transfer;
 
 use std::boxed::Box;
 use std::string::String;

@@ -337,12 +337,59 @@ fn what_is_no_disk_is_left_alone() {
 
 #[test]
 fn read_only_means_read_only() {
-    // The rig allows writing; what a driver without leave does is seen by its disks alone.
+    let (mode, wiring) = (CompletionMode::Poll, Wiring::None);
+    drive_as(Writable::No, one_disk(), mode, wiring, async |rig, disks| {
+        let disk = &disks[0];
+        assert_eq!(disk.info().writable, Writable::No);
+        let written = disk.write(Lba(0), rig.buffer(512, 1)).await;
+        assert_eq!((written.result, written.buf.is_some()), (Err(StorageError::ReadOnly), true));
+        let trim = disk.erase(crate::storage::Erase::Discard, Lba(0), 8).await;
+        assert_eq!(trim, Err(StorageError::ReadOnly));
+        assert_eq!(eleven_reads(rig, disk).await, Ok(()));
+    })
+    .well();
+}
+
+#[test]
+fn firmware_that_names_no_port() {
     let mut model = one_disk();
     model.implemented = 0;
     drive_one(model, async |rig, disk| {
-        assert_eq!(disk.info().writable, Writable::Yes);
         assert_eq!(eleven_reads(rig, &disk).await, Ok(()));
     })
     .well();
+}
+
+#[test]
+fn no_memory_for_the_ports_or_for_a_list() {
+    drive_one(one_disk(), async |rig, disk| {
+        rig.machine.set_dma_available(100);
+        let trim = disk.erase(crate::storage::Erase::Discard, Lba(0), 8).await;
+        assert_eq!(trim, Err(StorageError::OutOfMemory));
+        rig.machine.set_dma_available(usize::MAX / 2);
+    })
+    .well();
+}
+
+/// More failures than resets a port may need: bad blocks are no reason to give a disk up.
+#[test]
+fn many_bad_blocks() {
+    for has_log in [true, false] {
+        let mut model = one_disk();
+        model.disk(0).has_log = has_log;
+        let fails = |command: &Command| match command.range() {
+            Some((lba, _)) if lba % 2 == 1 => Fate::Fails(Outcome::new(0x51, 0x40)),
+            _ => Fate::Good,
+        };
+        drive_one(with_fates(model, fails), async |rig, disk| {
+            let disk = &disk;
+            let reads = (0..40u64)
+                .map(|block| async move { disk.read(Lba(block), rig.buffer(512, 0)).await.result });
+            for (block, result) in join_all(reads).await.into_iter().enumerate() {
+                let bad = Err(StorageError::Media);
+                assert_eq!(result, if block % 2 == 1 { bad } else { Ok(()) }, "{block}");
+            }
+        })
+        .well();
+    }
 }

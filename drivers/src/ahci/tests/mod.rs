@@ -30,7 +30,7 @@ struct Rig {
     device: SimDevice<Model>,
     stop: Arc<Notify>,
     driver: Driver,
-    announced: RefCell<mpsc::Receiver<Vec<Disk<Virtual>>>>,
+    announced: RefCell<Option<mpsc::Receiver<Vec<Disk<Virtual>>>>>,
 }
 
 impl Rig {
@@ -43,8 +43,9 @@ impl Rig {
     /// The disks announced next; none within 30 s: none.
     async fn announced(&self) -> Vec<Disk<Virtual>> {
         let soon = Virtual::now().after(30 * SECOND);
-        let mut receiver = self.announced.borrow_mut();
+        let mut receiver = self.announced.take().expect("one asks at a time");
         let found = executor::timeout::<Virtual, _>(soon, receiver.receive()).await;
+        self.announced.replace(Some(receiver));
         found.ok().flatten().unwrap_or_default()
     }
 }
@@ -79,8 +80,18 @@ enum Wiring {
     None,
 }
 
-/// Runs the driver on `model` and `work` on its disks.
+/// Runs the driver on `model` and `work` on its disks, which may be written to.
 fn drive<T: 'static>(
+    model: Model,
+    mode: CompletionMode,
+    wiring: Wiring,
+    work: impl AsyncFnOnce(&Rig, Vec<Disk<Virtual>>) -> T,
+) -> End<T> {
+    drive_as(Writable::Yes, model, mode, wiring, work)
+}
+
+fn drive_as<T: 'static>(
+    writable: Writable,
     model: Model,
     mode: CompletionMode,
     wiring: Wiring,
@@ -104,7 +115,7 @@ fn drive<T: 'static>(
             name: "ahci0".into(),
             registers: device.region(PORTS_AT + PORTS * PORT_BYTES),
             dma: machine.dma(),
-            writable: Writable::Yes,
+            writable,
             interrupts: match wiring {
                 Wiring::Interrupt => std::vec![device.interrupt(0)],
                 Wiring::None => Vec::new(),
@@ -122,7 +133,7 @@ fn drive<T: 'static>(
             device,
             stop,
             driver: RefCell::new(Some(driver)),
-            announced: RefCell::new(receiver),
+            announced: RefCell::new(Some(receiver)),
         };
         let disks = rig.announced().await;
         let output = work(&rig, disks).await;
