@@ -4,6 +4,7 @@
 use protocols::ahci::SLOTS;
 
 use super::Trouble;
+use super::memory::Frames;
 use super::port::Port;
 use super::schedule::{Schedule, bit};
 use crate::slots::CommandId;
@@ -33,6 +34,15 @@ pub(super) struct State {
     pub(super) in_vain: u32,
 }
 
+/// Where to look for what is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// At the frames in memory, and at the register if any has come.
+    AtFrames,
+    /// At the register.
+    AtRegister,
+}
+
 /// Commands the port has done.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Done {
@@ -54,15 +64,27 @@ impl State {
         }
     }
 
-    /// Takes what the port has done. Reads one register, and two more for a command that is not
-    /// queued.
-    pub(super) fn take_done(&mut self, port: &Port) -> Result<Done, Trouble> {
+    /// Takes what the port has done.
+    ///
+    /// A look at the frames that have come costs no register. One that comes between forgetting
+    /// them and reading the register is found by the next look; an HBA that puts no frames into
+    /// memory, or too early, by one at the register, which comes now and then in any case.
+    pub(super) fn take_done(&mut self, port: &Port, look: Look) -> Result<Done, Trouble> {
         let issued = self.schedule.issued();
         if issued == 0 {
             return Ok(Done::default());
         }
         let is_queued = issued & self.queued != 0;
-        let busy = if is_queued { port.registers.active() } else { port.registers.issued() };
+        let frames = if is_queued { Frames::Queued } else { Frames::Alone };
+        if look == Look::AtFrames && !port.page.came(frames) {
+            return Ok(Done::default());
+        }
+        let busy = if is_queued {
+            port.page.forget(frames);
+            port.registers.active()
+        } else {
+            port.registers.issued()
+        };
         let mut done = Done { slots: issued & !busy, left: 0 };
         if done.slots == 0 {
             return Ok(done);
@@ -89,6 +111,9 @@ impl State {
             turn |= bit(slot);
         }
         if turn != 0 {
+            if turn & self.queued == 0 {
+                port.page.forget(Frames::Alone);
+            }
             port.registers.issue(turn, turn & self.queued);
         }
     }

@@ -131,6 +131,27 @@ impl Page {
         bytes
     }
 
+    /// Whether a frame that ends commands has come since they were forgotten: memory is looked at
+    /// for a fraction of what a register costs.
+    pub(super) fn came(&self, frames: Frames) -> bool {
+        let word = |at: usize| self.0.word((RECEIVED + at) / WORD);
+        match frames {
+            Frames::Queued => word(place::DEVICE_BITS) != 0,
+            Frames::Alone => word(place::REGISTERS) != 0 || word(place::PIO_SETUP) != 0,
+        }
+    }
+
+    /// Forgets the frames that have come. Those of a command that comes alone hold its answer.
+    pub(super) fn forget(&self, frames: Frames) {
+        let places = match frames {
+            Frames::Queued => &[place::DEVICE_BITS][..],
+            Frames::Alone => &[place::REGISTERS, place::PIO_SETUP],
+        };
+        for at in places {
+            self.set(RECEIVED + at, &[0]);
+        }
+    }
+
     /// The address in the registers that the device sent last, see
     /// [`Command::smart_status`].
     pub(super) fn received_lba(&self) -> u64 {
@@ -144,6 +165,15 @@ impl Page {
             _ => 0,
         }
     }
+}
+
+/// The frames that end commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Frames {
+    /// Queued ones.
+    Queued,
+    /// One that came alone.
+    Alone,
 }
 
 /// What one of the driver's own commands answers.

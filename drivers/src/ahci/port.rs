@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 
 use executor::sync::Notify;
@@ -60,6 +60,8 @@ pub(super) struct Port {
     noticing: Noticing,
     /// What interrupts have reported.
     causes: AtomicU32,
+    /// Whether anybody has said that something is done.
+    told: AtomicBool,
     /// The disk being served.
     queue: Mutex<Option<Arc<Queue>>>,
 }
@@ -82,6 +84,7 @@ impl Port {
             stop: Notify::new(),
             noticing,
             causes: AtomicU32::new(0),
+            told: AtomicBool::new(false),
             queue: Mutex::new(None),
         })
     }
@@ -117,9 +120,22 @@ impl Port {
 
     /// Remembers what the port had to report.
     pub(super) fn report(&self, causes: PortInterrupts) {
+        if causes.has(PortInterrupts::DONE) {
+            self.tell();
+        }
         if causes.has(!PortInterrupts::DONE) {
             self.causes.fetch_or(causes.0, Ordering::AcqRel);
         }
+    }
+
+    /// Something is done, or may be: the next look is at the register.
+    pub(super) fn tell(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
+    /// Whether anybody has said so since the last time.
+    pub(super) fn told(&self) -> bool {
+        self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::AcqRel)
     }
 
     /// Whether something is wrong.

@@ -21,7 +21,7 @@ use protocols::ahci::{Header, PortInterrupts, SLOTS};
 use protocols::ata::{Addressing, Command, Outcome};
 use spin::Mutex;
 
-use super::issue::{Done, Entrance, Stage, State};
+use super::issue::{Done, Entrance, Look, Stage, State};
 use super::memory::{Tables, Written};
 use super::port::{Ask, Port};
 use super::schedule::{Turn, bit, slots};
@@ -31,7 +31,7 @@ use crate::slots::{CommandId, Finished, Lent, Reservation, SlotTable, Submitted}
 
 /// Bits of the ids by which the table knows repeated completions from new ones.
 const ID_BITS: u32 = 16;
-/// Looks in vain until the port is asked whether something is wrong.
+/// Looks in vain until the port's registers are asked what is done, or wrong.
 const VAIN_MOST: u32 = 16;
 /// So often a command is handed over again when nobody knows which one failed.
 const TRIES_MOST: u8 = 3;
@@ -207,6 +207,7 @@ impl Queue {
         if self.slots.overdue(Ticks(now.0)).is_none() {
             return Ok(());
         }
+        self.port.tell();
         self.drain(SLOTS)?;
         let state = &mut *self.state.lock();
         while let Some(id) = self.slots.overdue(Ticks(now.0)) {
@@ -226,7 +227,7 @@ impl Queue {
         let (done, ids, at_work) = {
             let state = &mut *self.state.lock();
             let done = match state.stage {
-                Stage::Running => state.take_done(&self.port).unwrap_or_default(),
+                Stage::Running => state.take_done(&self.port, Look::AtRegister).unwrap_or_default(),
                 Stage::Halted | Stage::Closed => Done::default(),
             };
             if state.stage == Stage::Running {
@@ -339,10 +340,11 @@ impl CompletionQueue for Queue {
                 Stage::Halted => return Ok(0),
                 Stage::Closed => return Err(Trouble::Gone),
             }
-            let done = state.take_done(&self.port)?;
+            let is_time = (state.in_vain + 1).is_multiple_of(VAIN_MOST);
+            let look = if self.port.told() || is_time { Look::AtRegister } else { Look::AtFrames };
+            let done = state.take_done(&self.port, look)?;
             if done.slots == 0 {
-                state.in_vain = state.in_vain.wrapping_add(1);
-                let is_time = state.in_vain.is_multiple_of(VAIN_MOST);
+                state.in_vain = state.in_vain.wrapping_add(1) % VAIN_MOST;
                 let ask = is_time && state.schedule.issued() != 0;
                 self.port.trouble(if ask { Ask::Port } else { Ask::Interrupts })?;
                 return Ok(0);

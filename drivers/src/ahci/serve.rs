@@ -173,6 +173,7 @@ async fn watch<P: Platform>(queue: &Queue) -> Trouble {
         }
         if !queue.is_idle() {
             // Its interrupt may have been lost.
+            port.tell();
             port.control.look_now();
         }
     }

@@ -1,7 +1,7 @@
 //! How completion is noticed: all three modes, lost interrupts, changes under load.
 
 use futures_util::future::{join, join_all, select};
-use hal::sim::{FaultPlan, InterruptFate};
+use hal::sim::{FaultPlan, InterruptFate, Transfer};
 use protocols::ata::opcode;
 
 use super::*;
@@ -85,6 +85,29 @@ fn lost_late_and_repeated_interrupts() {
             assert!(Virtual::now().since(start) < 2 * SECOND);
         })
         .well();
+    }
+}
+
+/// The frames that say what is done are a hint, no more.
+#[test]
+fn frames_that_never_reach_memory() {
+    for mode in [CompletionMode::Poll, CompletionMode::Msix, CompletionMode::Adaptive] {
+        for depth in [Some(32), None] {
+            let model = Model::new([Some(Modelled::new(512, depth))]);
+            drive(model, mode, Wiring::Interrupt, async |rig, disks| {
+                let lose = |transfer| match transfer {
+                    // Those of queued commands, and of others.
+                    Transfer::Write { bytes, .. } => bytes != 8 && bytes != 20,
+                    Transfer::Read { .. } => true,
+                };
+                rig.device.set_faults(FaultPlan::new().on_dma(lose));
+                let start = Virtual::now();
+                reads(rig, &disks[0], 8, 20).await;
+                assert_eq!(disks[0].flush().await, Ok(()));
+                assert!(Virtual::now().since(start) < 3 * SECOND);
+            })
+            .well();
+        }
     }
 }
 
