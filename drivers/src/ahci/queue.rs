@@ -32,7 +32,7 @@ use crate::slots::{CommandId, Finished, Lent, Reservation, SlotTable, Submitted}
 /// Bits of the ids by which the table knows repeated completions from new ones.
 const ID_BITS: u32 = 16;
 /// Looks in vain until the port's registers are asked what is done, or wrong.
-const VAIN_MOST: u32 = 16;
+const VAIN_MOST: u32 = 128;
 /// So often a command is handed over again when nobody knows which one failed.
 const TRIES_MOST: u8 = 3;
 

@@ -391,11 +391,7 @@ impl Port {
         } else {
             (place::REGISTERS, registers.frame().to_vec(), REGISTERS_CAME)
         };
-        let _ = bus.dma_write(self.place(at), &frame);
+        let _ = bus.dma_write(DeviceAddress(self.received + at as u64), &frame);
         self.causes |= came;
-    }
-
-    fn place(&self, at: usize) -> DeviceAddress {
-        DeviceAddress(self.received + at as u64)
     }
 }
