@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   BlockHandle ─── range, access ───> Device ─┬─> nvme::Namespace
-//!   (cheap to clone, any core)                 └─> …
+//!   (cheap to clone, any core)                 └─> ahci::Disk
 //! ```
 //!
 //! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so.
@@ -17,15 +17,17 @@ use executor::Platform;
 use hal::dma::Memory;
 
 use crate::completion::CompletionMode;
-use crate::nvme;
 use crate::storage::{
     Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
+use crate::{ahci, nvme};
 
 /// A whole device of any kind.
 pub enum Device<P> {
     /// A namespace of an NVMe controller.
     Nvme(nvme::Namespace<P>),
+    /// A disk at a port of an AHCI controller.
+    Ahci(ahci::Disk<P>),
 }
 
 /// Gives what each kind of device says to the same question.
@@ -33,6 +35,7 @@ macro_rules! ask {
     ($device:expr, $inner:ident => $answer:expr) => {
         match $device {
             Device::Nvme($inner) => $answer,
+            Device::Ahci($inner) => $answer,
         }
     };
 }
@@ -42,6 +45,7 @@ impl<P: Platform> Device<P> {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Nvme(_) => "nvme",
+            Self::Ahci(_) => "ahci",
         }
     }
 }

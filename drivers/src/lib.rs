@@ -19,6 +19,8 @@ extern crate std;
 pub mod slots;
 
 #[cfg(not(loom))]
+pub mod ahci;
+#[cfg(not(loom))]
 pub mod block;
 #[cfg(not(loom))]
 pub mod cache;

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod ahci;
+pub mod ata;
 pub mod block_ring;
 pub mod events;
 mod fields;

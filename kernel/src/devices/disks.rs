@@ -1,8 +1,10 @@
 //! The disks and partitions there are, by name.
 
 use super::{Block, access};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use drivers::block::Device;
 use drivers::storage::{Lba, StorageDevice, Writable};
 use protocols::gpt::Guid;
 use thiserror_no_std::Error;
@@ -147,6 +149,31 @@ pub(super) fn add(listed: Listed) {
     {
         disks.push(listed);
     }
+}
+
+/// A disk's name: this and the lowest number that no disk has.
+pub(super) fn free_name(prefix: &str) -> String {
+    let disks = DISKS.lock();
+    let is_free = |name: &String| disks.iter().all(|listed| listed.block.name() != *name);
+    (0..).map(|number: u32| format!("{prefix}{number}")).find(is_free).unwrap_or_default()
+}
+
+/// What that controller had at that port is no longer there.
+pub(super) fn remove_at_port(controller: u64, port: u8) {
+    let is_there = |listed: &Listed| match listed.block.device() {
+        Device::Ahci(disk) => listed.controller == controller && disk.name().1 == port,
+        Device::Nvme(_) => false,
+    };
+    let mut gone = Vec::new();
+    DISKS.lock().retain(|listed| {
+        let stays = !is_there(listed);
+        if !stays {
+            gone.push(listed.clone());
+        }
+        stays
+    });
+    // Their last handles are dropped here, out of the lock.
+    drop(gone);
 }
 
 /// The driver of that controller has ended; how many disks it had.

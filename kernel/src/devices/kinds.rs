@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::pin::pin;
+use drivers::ahci;
 use drivers::block::Device;
 use drivers::edu::{self, Edu};
 use drivers::nvme::{self, Namespace};
@@ -24,6 +25,8 @@ use hal::pci::Function;
 pub enum Kind {
     /// `drivers::nvme`.
     Nvme,
+    /// `drivers::ahci`.
+    Ahci,
     /// `drivers::edu`.
     Edu,
 }
@@ -31,11 +34,12 @@ pub enum Kind {
 /// Which functions they are for.
 const DRIVERS: Registry<'_, Kind> = Registry::new(&[
     (Match::Class { class: 0x01, subclass: 0x08, interface: Some(0x02) }, Kind::Nvme),
+    (Match::Class { class: 0x01, subclass: 0x06, interface: Some(0x01) }, Kind::Ahci),
     (Match::Device { vendor: 0x1234, device: 0x11e8 }, Kind::Edu),
 ]);
 
 /// PCI class and subclass of storage whose drivers are still to come.
-const NOT_YET: &[(u8, u8, &str)] = &[(0x01, 0x06, "AHCI"), (0x0c, 0x03, "USB")];
+const NOT_YET: &[(u8, u8, &str)] = &[(0x0c, 0x03, "USB")];
 
 impl Kind {
     /// The driver for `function`.
@@ -55,6 +59,7 @@ impl Kind {
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Nvme => "nvme",
+            Self::Ahci => "ahci",
             Self::Edu => "edu",
         }
     }
@@ -63,6 +68,7 @@ impl Kind {
     pub async fn drive(self, driven: &Driven, function: &Function) {
         match self {
             Self::Nvme => drive_nvme(driven, function).await,
+            Self::Ahci => drive_ahci(driven, function).await,
             Self::Edu => drive_edu(driven, function).await,
         }
     }
@@ -103,10 +109,43 @@ async fn drive_nvme(driven: &Driven, function: &Function) {
                 .map_or_else(String::new, |who| format!("{} {}", who.model(), who.serial()));
             (Block::new(name, Device::Nvme(namespace)), description)
         });
-        list(&announced, disks.collect());
+        list(&announced, disks);
     };
     // It has said in the log how it ended.
     let _ended = nvme::run::<Pollux>(parts, announce).await;
+}
+
+async fn drive_ahci(driven: &Driven, function: &Function) {
+    let cores: Vec<u16> = (0..platform::core_count() as u16).collect();
+    let interrupts = function.interrupts(&[0]).vectors;
+    let attached = ahci::attach(
+        driven.name.to_string(),
+        function,
+        DmaDomain::machine(),
+        Writable::Yes,
+        interrupts,
+        &cores,
+        default_mode(),
+    );
+    let mut parts = match attached {
+        Ok(parts) => parts,
+        Err(error) => return log::error!("{}: {error}: not used", driven.name),
+    };
+    parts.stop = driven.stop.clone();
+    let announced = driven.clone();
+    let announce = move |found: Vec<ahci::Disk<Pollux>>| {
+        let disks = found.into_iter().map(|disk| {
+            // A disk that was at this port before is not this one.
+            disks::remove_at_port(announced.id, disk.name().1);
+            let who = disk.identity();
+            let description = format!("{} {}", who.model(), who.serial());
+            let name = disks::free_name("sata");
+            (Block::new(name, Device::Ahci(disk)), description)
+        });
+        list(&announced, disks);
+    };
+    // It has said in the log how it ended.
+    let _ended = ahci::run::<Pollux>(parts, announce).await;
 }
 
 /// The last `edu` device that was found, for the check that tries it.
@@ -140,9 +179,8 @@ async fn drive_edu(driven: &Driven, function: &Function) {
 }
 
 /// Lists disks that a driver announces, and then their partitions.
-fn list(driven: &Driven, found: Vec<(Block, String)>) {
+fn list(driven: &Driven, found: impl Iterator<Item = (Block, String)>) {
     let listed: Vec<Listed> = found
-        .into_iter()
         .map(|(block, description)| {
             log::info!("{block:?}, {description}");
             let listed = Listed::disk(block, driven.id, description);

@@ -5,8 +5,10 @@ use crate::platform::Pollux;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use drivers::ahci::Disk;
 use drivers::block::Device;
 use drivers::nvme::{Namespace, NvmeError};
+use drivers::storage::StorageError;
 use kernel_text::grid::Grid;
 use kernel_text::quantity::Bytes;
 
@@ -19,7 +21,29 @@ const UNIT: u128 = 512_000;
 pub async fn lines(device: &Device<Pollux>) -> Result<Vec<String>, String> {
     match device {
         Device::Nvme(namespace) => nvme(namespace).await.map_err(|error| error.to_string()),
+        Device::Ahci(disk) => ahci(disk).await.map_err(|error| error.to_string()),
     }
+}
+
+async fn ahci(disk: &Disk<Pollux>) -> Result<Vec<String>, StorageError> {
+    let who = disk.identity();
+    let mut lines =
+        Vec::from([format!("{} {}, firmware {}", who.model(), who.serial(), who.firmware())]);
+    lines.push(match disk.queue_depth() {
+        Some(depth) => format!("queued commands: {depth} at once"),
+        None => String::from("queued commands: none, one after the other"),
+    });
+    let health = disk.health().await?;
+    lines.push(String::from(if health.is_failing {
+        "SMART: it expects to fail soon: save the data"
+    } else {
+        "SMART: all is well"
+    }));
+    lines.push(match health.celsius {
+        Some(celsius) => format!("temperature: {celsius} C"),
+        None => String::from("temperature: it does not say"),
+    });
+    Ok(lines)
 }
 
 async fn nvme(namespace: &Namespace<Pollux>) -> Result<Vec<String>, NvmeError> {
