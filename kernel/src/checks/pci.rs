@@ -2,7 +2,7 @@
 
 use super::{Finding, cores};
 use crate::clock::frequency;
-use crate::disks;
+use crate::devices;
 use crate::platform::Pollux;
 use alloc::vec::Vec;
 use executor::Instant;
@@ -38,7 +38,7 @@ struct Card {
 impl Card {
     /// `None`: there is none, and the check passes unseen.
     fn find() -> Result<Option<Self>, alloc::string::String> {
-        let functions = pci::scan_machine(disks::windows());
+        let functions = known();
         let Some(function) = pci::find(&functions, E1000E.0, E1000E.1).next().cloned() else {
             log::info!("no 82574L: its messages are not tried");
             return Ok(None);
@@ -76,18 +76,23 @@ impl Drop for Card {
     }
 }
 
+/// The functions that were found at boot. (A bus is mapped once: they are not looked for again.)
+fn known() -> Vec<Function> {
+    devices::functions().into_iter().map(|(function, _)| function).collect()
+}
+
 async fn arrived(interrupt: &mut Interrupt) -> Option<u32> {
     let deadline = Instant(now() + frequency() * 5);
     executor::timeout::<Pollux, _>(deadline, interrupt.wait()).await.ok().map(u32::from)
 }
 
 async fn ports_show_what_windows_show() -> Finding {
-    let through = |windows| {
-        let functions = pci::scan_machine(windows);
-        let ids = |found: &Function| (found.address(), *found.header());
-        functions.iter().map(ids).collect::<Vec<_>>()
+    let ids = |found: &Function| {
+        let header = found.header();
+        (found.address(), header.vendor, header.device, header.class, header.kind)
     };
-    let (windows, ports) = (through(disks::windows()), through(&[]));
+    let windows: Vec<_> = known().iter().map(ids).collect();
+    let ports: Vec<_> = pci::scan_machine(&[]).iter().map(ids).collect();
     ensure!(!windows.is_empty(), "nothing is there");
     ensure!(windows == ports, "windows: {windows:?}; ports: {ports:?}");
     Ok(())
