@@ -10,7 +10,7 @@
 
 use core::fmt;
 use core::str::FromStr;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 
 use executor::sync::Notify;
@@ -63,6 +63,8 @@ impl FromStr for CompletionMode {
 #[derive(Debug)]
 pub struct CompletionControl {
     mode: AtomicU8,
+    /// There is no interrupt: the queue is polled, whatever the mode.
+    is_polled: AtomicBool,
     attention: Notify,
     interrupts: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl CompletionControl {
     pub const fn new(mode: CompletionMode) -> Self {
         Self {
             mode: AtomicU8::new(mode as u8),
+            is_polled: AtomicBool::new(false),
             attention: Notify::new(),
             interrupts: AtomicU64::new(0),
         }
@@ -92,10 +95,16 @@ impl CompletionControl {
         self.attention.notify();
     }
 
+    /// Says that the queue has no interrupt. [`reap`](crate::reaper::reap) finds out by itself;
+    /// commands that are submitted before that want to know, too.
+    pub fn set_polled(&self) {
+        self.is_polled.store(true, Ordering::Relaxed);
+    }
+
     /// A command has been handed to the device. Costs nothing where only interrupts matter.
     #[inline]
     pub fn submitted(&self) {
-        if self.mode() != CompletionMode::Msix {
+        if self.mode() != CompletionMode::Msix || self.is_polled.load(Ordering::Relaxed) {
             self.attention.notify();
         }
     }

@@ -5,26 +5,26 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use executor::{Platform, timeout};
-use hal::dma::{Direction, DmaBuf, Loan};
+use hal::dma::{Direction, DmaBuf, DmaError, Memory};
 use protocols::nvme::{
     Command, Controller as Identity, EVENTS_WANTED, IDENTIFY_BYTES, LogPage, granted_queues,
 };
 
 use super::doorbell::Shadows;
-use super::queue::{Ended, Queue};
+use super::queue::{Cargo, Ended, Queue};
+use super::reaping::Stopped;
 use super::{COMMAND_LIMIT, Controller, NvmeError, after};
 
 impl Controller {
-    /// Enables the controller, which has been reset, and creates its queues. Says what it is.
+    /// Enables the controller, which has been reset. Says what it is.
     pub(super) async fn begin<P: Platform>(&self) -> Result<Identity, NvmeError> {
         self.registers.enable::<P>(&self.admin).await?;
         self.admin.open(None);
         let page = self.identify::<P>("identify", Command::identify_controller()).await?;
         let identity = Identity::new_checked(&page)?;
-        if identity.has_doorbell_buffer() {
+        if identity.has_doorbell_buffer() && self.io.iter().all(Queue::can_be_mirrored) {
             self.mirror_doorbells::<P>().await?;
         }
-        self.create_queues::<P>().await?;
         match self.admin::<P>("reporting events", Command::set_events(EVENTS_WANTED), None).await {
             Ok(_) | Err(NvmeError::Refused(_)) => Ok(identity),
             Err(error) => Err(error),
@@ -41,14 +41,15 @@ impl Controller {
             Ok(_) => Ok(()),
             Err(NvmeError::Refused(_)) => {
                 // It said that it could, and then would not: it does not use them.
-                self.drop_shadows(super::reaping::Stopped::Yes);
+                self.drop_shadows(Stopped::Yes);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn create_queues<P: Platform>(&self) -> Result<(), NvmeError> {
+    /// Creates and opens as many I/O queues as the controller grants.
+    pub(super) async fn create_queues<P: Platform>(&self) -> Result<(), NvmeError> {
         let wanted = self.io.len();
         let command = Command::set_queue_count(wanted as u16);
         let (result, _) = self.admin::<P>("the number of queues", command, None).await?;
@@ -107,8 +108,8 @@ impl Controller {
         command: Command,
         bytes: usize,
     ) -> Result<DmaBuf, NvmeError> {
-        let loan = Loan::Buf(self.dma.buffer(bytes)?.lend(Direction::FromDevice));
-        let (_, page) = self.admin::<P>(what, command, Some(loan)).await?;
+        let cargo = Some((self.dma.buffer(bytes)?.into(), Direction::FromDevice));
+        let (_, page) = self.admin::<P>(what, command, cargo).await?;
         page.ok_or(NvmeError::Overdue(what))
     }
 
@@ -118,16 +119,16 @@ impl Controller {
         &self,
         what: &'static str,
         command: Command,
-        loan: Option<Loan>,
+        cargo: Cargo,
     ) -> Result<(u32, Option<DmaBuf>), NvmeError> {
         let deadline = after::<P>(COMMAND_LIMIT);
-        let finished = self.admin.carry_out_until::<P>(command, loan, deadline);
+        let finished = self.admin.carry_out_until::<P>(command, cargo, deadline);
         let finished = timeout::<P, _>(deadline, finished).await;
         let ended = finished.as_ref().map_or(Ended::TimedOut, |finished| finished.result);
         match ended {
             Ended::Done { status, result } if status.is_success() => {
                 let memory = finished.ok().and_then(|finished| finished.returned).flatten();
-                Ok((result, memory.and_then(hal::dma::Memory::into_buf)))
+                Ok((result, memory.and_then(Memory::into_buf)))
             }
             Ended::Done { status, .. } => {
                 log::warn!("{}: {what} refused: {status}", self.name);
@@ -140,7 +141,7 @@ impl Controller {
             }
             Ended::Reset => Err(NvmeError::Reset(what)),
             Ended::Gone => Err(NvmeError::Gone),
-            Ended::NoMemory => Err(NvmeError::Memory(hal::dma::DmaError::OutOfMemory)),
+            Ended::NoMemory => Err(NvmeError::Memory(DmaError::OutOfMemory)),
         }
     }
 }

@@ -119,6 +119,11 @@ impl Doorbell {
         self.region.write(self.register, value);
     }
 
+    /// Whether it has a place in memory.
+    pub(super) fn can_be_mirrored(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// How often the register was written.
     pub(super) fn writes(&self) -> u64 {
         self.writes

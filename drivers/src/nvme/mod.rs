@@ -212,11 +212,7 @@ pub async fn run<P: Platform>(
         }
     };
     core::mem::forget(ending);
-    let verdict = match &served {
-        Err(NvmeError::Overdue(_)) => Ended::TimedOut,
-        Err(NvmeError::Gone | NvmeError::Fatal) => Ended::Gone,
-        _ => Ended::Reset,
-    };
+    let verdict = if served.is_ok() { Ended::Reset } else { Ended::Gone };
     controller.close(stopped, verdict);
     for reaper in reapers {
         // It sees the queue closed.

@@ -5,14 +5,14 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use executor::Platform;
-use hal::dma::{Direction, Loan, Memory};
+use hal::dma::{Direction, Memory};
 use protocols::nvme::{
     BLOCKS_MOST, Command, Controller as Identity, Namespace as Identified, RANGE_BYTES, Status,
     discard_range,
 };
 
 use super::Controller;
-use super::queue::Ended;
+use super::queue::{Cargo, Ended};
 use crate::storage::{
     Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
@@ -91,9 +91,9 @@ impl<P: Platform> Namespace<P> {
     }
 
     /// A command without data, or with data that is of no further use.
-    async fn carry_out(&self, command: Command, loan: Option<Loan>) -> Result<(), StorageError> {
+    async fn carry_out(&self, command: Command, cargo: Cargo) -> Result<(), StorageError> {
         let queue = self.controller.queue_here::<P>();
-        self.verdict(queue.carry_out::<P>(command, loan).await.result)
+        self.verdict(queue.carry_out::<P>(command, cargo).await.result)
     }
 
     #[inline]
@@ -156,9 +156,9 @@ impl<P: Platform> StorageDevice for Namespace<P> {
             Transfer::Read => Command::read(self.id, lba.0, blocks),
             Transfer::Write => Command::write(self.id, lba.0, blocks),
         };
-        let loan = Some(memory.lend(what.direction()));
         let queue = self.controller.queue_here::<P>();
-        let finished = queue.carry_out::<P>(command, loan).await;
+        let cargo = Some((memory, what.direction()));
+        let finished = queue.carry_out::<P>(command, cargo).await;
         Completion { result: self.verdict(finished.result), buf: finished.returned.flatten() }
     }
 
@@ -197,8 +197,8 @@ impl<P: Platform> StorageDevice for Namespace<P> {
                     let buf = self.controller.dma.buffer(RANGE_BYTES);
                     let mut buf = buf.map_err(|_| StorageError::OutOfMemory)?;
                     buf.copy_from_slice(&discard_range(at, count));
-                    let loan = Loan::Buf(buf.lend(Direction::ToDevice));
-                    self.carry_out(Command::deallocate(self.id), Some(loan)).await?;
+                    let cargo = Some((buf.into(), Direction::ToDevice));
+                    self.carry_out(Command::deallocate(self.id), cargo).await?;
                 }
             }
             at += u64::from(count);

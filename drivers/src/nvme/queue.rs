@@ -14,6 +14,7 @@
 //! the note. So after the last note there is a notification, after that a turn of the reaper, and
 //! that turn rings. Nothing of this is lock-free but the notification, which the executor checks.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +23,7 @@ use executor::sync::Notify;
 use executor::{Instant, Platform, timeout};
 use futures_util::future::{Either, select};
 use hal::clock::Ticks;
-use hal::dma::{DeviceAddress, DmaDomain, DmaRing, Loan, Memory};
+use hal::dma::{DeviceAddress, Direction, DmaDomain, DmaRing, Loan, Memory};
 use protocols::nvme::{Command, Page, Phase, QueueDoorbell, ShadowPlace, Status};
 use spin::Mutex;
 
@@ -97,11 +98,15 @@ pub(super) struct Queue {
     pub(super) trouble: Arc<Notify>,
 }
 
+/// The memory of a command, if it has any, and what the controller does with it. It is lent only
+/// once there is a slot to own it: until then whoever waits may go away with it.
+pub(super) type Cargo = Option<(Memory, Direction)>;
+
 /// What became of the attempt to submit.
 enum Attempt<'a> {
     Started(Submitted<'a, Option<Loan>, Ended>),
-    NotNow(Option<Loan>),
-    Refused(Option<Loan>, Ended),
+    NotNow(Option<Memory>),
+    Refused(Option<Memory>, Ended),
 }
 
 /// Who is to be told of a command.
@@ -140,6 +145,10 @@ impl Queue {
             let register = registers.doorbell(number, which);
             Doorbell::new(registers.region().clone(), register, place)
         };
+        let control = CompletionControl::new(mode);
+        if vector.is_none() {
+            control.set_polled();
+        }
         Ok(Self {
             name: registers.name().to_string(),
             number,
@@ -169,7 +178,7 @@ impl Queue {
             lists: Lists::new(dma.clone(), slots.depth()),
             slots,
             gate: Gate::new(),
-            control: CompletionControl::new(mode),
+            control,
             trouble,
         })
     }
@@ -191,40 +200,59 @@ impl Queue {
         Page(self.addresses.1.0)
     }
 
-    /// Has the controller carry out `command` with the memory of `loan`, and waits for it.
+    /// Has the controller carry out `command` with the memory of `cargo`, and waits for it. The way
+    /// through a queue that has room and is open is short: there is no future but the slot's.
     #[inline]
     pub(super) async fn carry_out<P: Platform>(
         &self,
         command: Command,
-        loan: Option<Loan>,
+        cargo: Cargo,
     ) -> Finished<Option<Memory>, Ended> {
         let deadline = P::now().after(self.limit_ticks);
-        self.carry_out_until::<P>(command, loan, deadline).await
+        let (memory, direction) = split(cargo);
+        match self.start(command, memory, direction, deadline) {
+            Attempt::Started(submitted) => submitted.await,
+            Attempt::Refused(memory, result) => Finished { result, returned: Some(memory) },
+            Attempt::NotNow(memory) => {
+                let waiting = self.wait_and_carry_out::<P>(command, memory, direction, deadline);
+                Box::pin(waiting).await
+            }
+        }
     }
 
     /// The same, and it is overdue from `deadline` on.
     pub(super) async fn carry_out_until<P: Platform>(
         &self,
         command: Command,
-        mut loan: Option<Loan>,
+        cargo: Cargo,
+        deadline: Instant,
+    ) -> Finished<Option<Memory>, Ended> {
+        let (memory, direction) = split(cargo);
+        self.wait_and_carry_out::<P>(command, memory, direction, deadline).await
+    }
+
+    async fn wait_and_carry_out<P: Platform>(
+        &self,
+        command: Command,
+        mut memory: Option<Memory>,
+        direction: Direction,
         deadline: Instant,
     ) -> Finished<Option<Memory>, Ended> {
         loop {
-            let reserved = match self.slots.try_reserve() {
-                Some(reserved) => reserved,
-                None => match self.wait_for_room::<P>(deadline).await {
-                    Ok(reserved) => reserved,
-                    Err(ended) => return not_started(loan, ended),
-                },
+            let reserved = match self.wait_for_room::<P>(deadline).await {
+                Ok(reserved) => reserved,
+                Err(result) => return Finished { result, returned: Some(memory) },
             };
-            match self.attempt(reserved, command, loan, Ticks(deadline.0)) {
+            match self.attempt(reserved, command, memory, direction, deadline) {
                 Attempt::Started(submitted) => return submitted.await,
-                Attempt::Refused(loan, ended) => return not_started(loan, ended),
-                Attempt::NotNow(back) => loan = back,
+                Attempt::Refused(memory, result) => {
+                    return Finished { result, returned: Some(memory) };
+                }
+                Attempt::NotNow(back) => memory = back,
             }
             let open = self.gate.leaves(Passage::Paused);
             if timeout::<P, _>(deadline, open).await.is_err() {
-                return not_started(loan, Ended::TimedOut);
+                return Finished { result: Ended::TimedOut, returned: Some(memory) };
             }
         }
     }
@@ -242,29 +270,45 @@ impl Queue {
     }
 
     #[inline]
+    fn start(
+        &self,
+        command: Command,
+        memory: Option<Memory>,
+        direction: Direction,
+        deadline: Instant,
+    ) -> Attempt<'_> {
+        match self.slots.try_reserve() {
+            Some(reserved) => self.attempt(reserved, command, memory, direction, deadline),
+            None => Attempt::NotNow(memory),
+        }
+    }
+
+    #[inline]
     fn attempt<'a>(
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,
         command: Command,
-        loan: Option<Loan>,
-        deadline: Ticks,
+        memory: Option<Memory>,
+        direction: Direction,
+        deadline: Instant,
     ) -> Attempt<'a> {
+        let loan = memory.map(|memory| memory.lend(direction));
         let command = match &loan {
             None => command,
             Some(lent) => match self.lists.describe(reserved.index(), lent) {
                 Ok(prp) => command.with_memory(prp),
-                Err(_) => return Attempt::Refused(loan, Ended::NoMemory),
+                Err(_) => return Attempt::Refused(loan.reclaim(), Ended::NoMemory),
             },
         };
         let mut submission = self.submission.lock();
         let Submission { passage, ring, tail, doorbell, unrung, submitted } = &mut *submission;
         let ring = match (*passage, ring) {
             (Passage::Open, Some(ring)) => ring,
-            (Passage::Paused, _) => return Attempt::NotNow(loan),
-            _ => return Attempt::Refused(loan, Ended::Gone),
+            (Passage::Paused, _) => return Attempt::NotNow(loan.reclaim()),
+            _ => return Attempt::Refused(loan.reclaim(), Ended::Gone),
         };
         let entry = command.called(reserved.id().0);
-        let started = reserved.submit(loan, deadline);
+        let started = reserved.submit(loan, Ticks(deadline.0));
         ring.set_entry(usize::from(*tail), entry.0);
         *tail = if *tail + 1 == self.entries { 0 } else { *tail + 1 };
         *submitted += 1;
@@ -289,7 +333,9 @@ impl Queue {
     }
 }
 
-/// Not submitted: the controller knows nothing of the memory.
-fn not_started(loan: Option<Loan>, result: Ended) -> Finished<Option<Memory>, Ended> {
-    Finished { result, returned: Some(Lent::reclaim(loan)) }
+fn split(cargo: Cargo) -> (Option<Memory>, Direction) {
+    match cargo {
+        Some((memory, direction)) => (Some(memory), direction),
+        None => (None, Direction::Both),
+    }
 }

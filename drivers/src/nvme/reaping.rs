@@ -157,6 +157,11 @@ impl Queue {
         self.completions.lock().stale > STALE_MOST
     }
 
+    /// Whether its doorbells have a place in memory.
+    pub(super) fn can_be_mirrored(&self) -> bool {
+        self.completions.lock().doorbell.can_be_mirrored()
+    }
+
     /// Writes the doorbell registers if they are behind.
     pub(super) fn knock(&self) {
         self.submission.lock().doorbell.knock();

@@ -89,6 +89,8 @@ impl Controller {
         if (identity.serial(), identity.model()) != (before.serial(), before.model()) {
             return Err(NvmeError::Changed);
         }
-        self.look_again::<P>(&identity).await
+        // Before anybody gets at what may be another disk.
+        self.look_again::<P>(&identity).await?;
+        self.create_queues::<P>().await
     }
 }

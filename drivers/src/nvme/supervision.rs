@@ -42,6 +42,7 @@ impl Controller {
     ) -> Result<(), NvmeError> {
         let work = async {
             let identity = self.begin::<P>().await?;
+            self.create_queues::<P>().await?;
             let identity = self.identity.call_once(|| identity);
             let (model, firmware) = (identity.model(), identity.firmware());
             log::info!("{}: {model}, firmware {firmware}, {}", self.name, identity.serial());

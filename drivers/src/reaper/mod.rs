@@ -62,6 +62,9 @@ async fn run<Q: CompletionQueue>(
     control: &CompletionControl,
     interrupt: Option<Interrupt>,
 ) -> Result<core::convert::Infallible, Q::Error> {
+    if interrupt.is_none() {
+        control.set_polled();
+    }
     let mut line = Line { interrupt, state: Armed::No };
     let mut in_vain = 0;
     // How many were taken since the others had a turn.

@@ -156,3 +156,58 @@ fn resetting_against_cancelling_and_completing() {
         setup.settled(1);
     });
 }
+
+/// Like a driver of a queue: those who come take a slot if one is free, else wait for it; the
+/// reaper's completion of an orphan hands the slot on.
+#[test]
+fn an_orphans_slot_goes_to_the_one_who_waits() {
+    loom::model(|| {
+        let setup = Setup::new(1);
+        let reserved = setup.table.try_reserve().expect("it is empty");
+        let id = reserved.id();
+        drop(reserved.submit(setup.buffer(), Ticks(0)));
+        let table = setup.table.clone();
+        let reaper = thread::spawn(move || table.complete(id, 7));
+        let next = block_on(setup.table.reserve());
+        assert_ne!(next.id(), id);
+        assert_eq!(reaper.join().expect("no panic"), Ok(Completed::Orphan));
+        drop(next);
+        setup.settled(1);
+    });
+}
+
+/// The task that awaits a command changes while it completes: the last one is woken.
+#[test]
+fn a_command_may_change_its_waiter() {
+    loom::model(|| {
+        let setup = Setup::new(1);
+        let reserved = setup.table.try_reserve().expect("it is empty");
+        let id = reserved.id();
+        let mut submitted = std::boxed::Box::pin(reserved.submit(setup.buffer(), Ticks(0)));
+        let mut context = Context::from_waker(Waker::noop());
+        let early = submitted.as_mut().poll(&mut context);
+        assert!(early.is_pending());
+        let table = setup.table.clone();
+        let reaper = thread::spawn(move || table.complete(id, 7));
+        assert_eq!(block_on(submitted), Finished { result: 7, returned: Some(()) });
+        assert_eq!(reaper.join().expect("no panic"), Ok(Completed::Delivered));
+        setup.settled(1);
+    });
+}
+
+/// A slot that comes back by its future's end, not by a drop, wakes whoever waits for it.
+#[test]
+fn a_finished_command_hands_its_slot_on() {
+    loom::model(|| {
+        let setup = Setup::new(1);
+        let reserved = setup.table.try_reserve().expect("it is empty");
+        let id = reserved.id();
+        let submitted = reserved.submit(setup.buffer(), Ticks(0));
+        setup.table.complete(id, 7).expect("it is in flight");
+        let table = setup.table.clone();
+        let waiter = thread::spawn(move || block_on(table.reserve()).id());
+        assert_eq!(block_on(submitted).result, 7);
+        assert_ne!(waiter.join().expect("no panic"), id);
+        setup.settled(1);
+    });
+}

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A buffer's pages lie one behind the other ([`DmaDomain::buffer`]) or anywhere
-//! ([`DmaDomain::listed`]); a loan says where each is. A [`DmaRing`] is shared with the device as long as it lives: words read and written one at a
-//! time, no slices.
+//! ([`DmaDomain::listed`]); a loan says where each is. A [`DmaRing`] is shared with the device as
+//! long as it lives: words read and written one at a time, no slices.
 //!
 //! **Memory whose address a device was given is never freed by a drop.** A loan is freed by
 //! reclaiming it, a ring by [`DmaRing::retire`], which both say that the device has stopped;
@@ -26,6 +26,7 @@
 //! fence.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 
@@ -38,8 +39,6 @@ mod shared;
 #[cfg(test)]
 mod shared_tests;
 mod statistics;
-
-use statistics::Leak;
 
 pub use ring::DmaRing;
 pub use shared::{Loan, Memory, SharedLoan, SharedPages};
@@ -209,8 +208,7 @@ impl DmaBuf {
     /// Gives it to a device: from here on it has an address and no slices.
     pub fn lend(self, direction: Direction) -> DmaLoan {
         core::sync::atomic::fence(Ordering::Release);
-        let leak = Leak { bytes: self.len() };
-        DmaLoan { memory: self.memory.lend(direction), leak }
+        DmaLoan { memory: self.memory.lend(direction) }
     }
 }
 
@@ -236,8 +234,8 @@ impl fmt::Debug for DmaBuf {
 /// A buffer a device may be using. Dropping it leaks the memory: the device may still write there.
 #[must_use = "a loan that is dropped is leaked: reclaim it when the device is done"]
 pub struct DmaLoan {
+    /// Dropping it by itself frees nothing.
     memory: machine::LentMemory,
-    leak: Leak,
 }
 
 impl DmaLoan {
@@ -265,17 +263,25 @@ impl DmaLoan {
     }
 
     /// Its length in bytes.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        self.leak.bytes
+        self.memory.length()
     }
 
     /// Takes it back. The caller says that the device is done with it: it reported completion, or
     /// was reset or cut off from the bus. (Until there is an IOMMU, drivers are trusted in this.)
     pub fn reclaim(self) -> DmaBuf {
-        let Self { memory, leak } = self;
-        core::mem::forget(leak);
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither used nor dropped after this, so the memory has one owner.
+        let memory = unsafe { core::ptr::read(&raw const this.memory) };
         core::sync::atomic::fence(Ordering::Acquire);
         DmaBuf { memory: memory.reclaim() }
+    }
+}
+
+impl Drop for DmaLoan {
+    fn drop(&mut self) {
+        statistics::leaked(self.bytes());
     }
 }
 

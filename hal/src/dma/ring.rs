@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::statistics::Leak;
+use super::statistics::leaked;
 use super::{DeviceAddress, DmaDomain, DmaError, check_size};
 use crate::machine;
 
@@ -13,7 +13,8 @@ use crate::machine;
 /// [`word`](Self::word) makes the rest of the entry safe to read. Indices wrap around.
 pub struct DmaRing<const WORDS: usize> {
     memory: machine::RingMemory,
-    leak: Option<Leak>,
+    /// Whether a device was told of it.
+    is_shared: bool,
     entries: usize,
 }
 
@@ -24,15 +25,14 @@ impl DmaDomain {
         let words = entries.checked_mul(WORDS).ok_or(DmaError::BadSize)?;
         check_size(words.checked_mul(8).ok_or(DmaError::BadSize)?)?;
         let memory = self.space.allocate_ring(words, self.limit)?;
-        Ok(DmaRing { memory, leak: None, entries })
+        Ok(DmaRing { memory, is_shared: false, entries })
     }
 }
 
 impl<const WORDS: usize> DmaRing<WORDS> {
     /// Where the device finds it. From the first call on, only [`retire`](Self::retire) frees it.
     pub fn address(&mut self) -> DeviceAddress {
-        let bytes = self.bytes();
-        self.leak.get_or_insert(Leak { bytes });
+        self.is_shared = true;
         self.memory.set_shared(true);
         self.memory.address()
     }
@@ -103,11 +103,19 @@ impl<const WORDS: usize> DmaRing<WORDS> {
     /// from the bus.
     pub fn retire(mut self) {
         self.memory.set_shared(false);
-        core::mem::forget(self.leak.take());
+        self.is_shared = false;
     }
 
     #[inline]
     fn base(&self, index: usize) -> usize {
         if index < self.entries { index * WORDS } else { index % self.entries * WORDS }
+    }
+}
+
+impl<const WORDS: usize> Drop for DmaRing<WORDS> {
+    fn drop(&mut self) {
+        if self.is_shared {
+            leaked(self.bytes());
+        }
     }
 }

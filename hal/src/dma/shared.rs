@@ -14,10 +14,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use super::statistics::Leak;
+use super::statistics::leaked;
 use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, PAGE};
 use crate::machine;
 
@@ -38,8 +39,9 @@ impl Drop for List {
 #[derive(Clone)]
 pub struct SharedPages {
     list: Arc<List>,
-    first: usize,
-    count: usize,
+    // Two words in all, since these values travel through futures within futures.
+    first: u32,
+    count: u32,
 }
 
 impl DmaDomain {
@@ -54,31 +56,30 @@ impl DmaDomain {
             pages.push(self.space.allocate_ring(PAGE_WORDS, self.limit)?);
         }
         pages.iter_mut().for_each(|page| page.set_shared(true));
-        Ok(SharedPages { list: Arc::new(List(pages)), first: 0, count })
+        Ok(SharedPages { list: Arc::new(List(pages)), first: 0, count: count as u32 })
     }
 }
 
 impl SharedPages {
     /// How many pages.
+    #[inline]
     pub fn count(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     /// Its length in bytes.
     pub fn bytes(&self) -> usize {
-        self.count * PAGE
+        self.count() * PAGE
     }
 
     /// Some of the pages. `None`: not that many, or none.
     pub fn part(&self, pages: Range<usize>) -> Option<Self> {
-        if pages.start >= pages.end || pages.end > self.count {
+        if pages.start >= pages.end || pages.end > self.count() {
             return None;
         }
-        Some(Self {
-            list: self.list.clone(),
-            first: self.first + pages.start,
-            count: pages.end - pages.start,
-        })
+        // Inside of what there is, so it fits.
+        let (first, count) = (pages.start as u32, (pages.end - pages.start) as u32);
+        Some(Self { list: self.list.clone(), first: self.first + first, count })
     }
 
     /// Where a device, or a page table, finds page `index`.
@@ -104,7 +105,7 @@ impl SharedPages {
     }
 
     fn memory(&self, index: usize) -> Option<&machine::RingMemory> {
-        if index < self.count { self.list.0.get(self.first + index) } else { None }
+        if index < self.count() { self.list.0.get(self.first as usize + index) } else { None }
     }
 
     fn word(&self, index: usize) -> Option<&core::sync::atomic::AtomicU64> {
@@ -114,8 +115,7 @@ impl SharedPages {
     /// Lends them to a device; the others may go on using them.
     pub fn lend(self, _direction: Direction) -> SharedLoan {
         core::sync::atomic::fence(Ordering::Release);
-        let leak = Leak { bytes: self.bytes() };
-        SharedLoan { pages: core::mem::ManuallyDrop::new(self), leak }
+        SharedLoan { pages: ManuallyDrop::new(self) }
     }
 }
 
@@ -128,17 +128,22 @@ impl fmt::Debug for SharedPages {
 /// Shared pages a device may be using. Dropping it leaks them.
 #[must_use = "a loan that is dropped is leaked: reclaim it when the device is done"]
 pub struct SharedLoan {
-    pages: core::mem::ManuallyDrop<SharedPages>,
-    leak: Leak,
+    pages: ManuallyDrop<SharedPages>,
 }
 
 impl SharedLoan {
     /// Takes them back, on the terms of [`DmaLoan::reclaim`].
     pub fn reclaim(self) -> SharedPages {
-        let Self { pages, leak } = self;
-        core::mem::forget(leak);
+        let mut this = ManuallyDrop::new(self);
         core::sync::atomic::fence(Ordering::Acquire);
-        core::mem::ManuallyDrop::into_inner(pages)
+        // SAFETY: `this` is neither used nor dropped after this, so the pages have one owner.
+        unsafe { ManuallyDrop::take(&mut this.pages) }
+    }
+}
+
+impl Drop for SharedLoan {
+    fn drop(&mut self) {
+        leaked(self.pages.bytes());
     }
 }
 
@@ -213,7 +218,7 @@ impl Loan {
         match self {
             Self::Buf(loan) => loan.page(index),
             Self::Shared(loan) => {
-                let index = index.min(loan.pages.count - 1);
+                let index = index.min(loan.pages.count() - 1);
                 loan.pages.page(index).unwrap_or(DeviceAddress(0))
             }
         }

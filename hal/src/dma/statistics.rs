@@ -35,15 +35,10 @@ pub fn drain() {
     machine::drain_dma();
 }
 
-/// Counts and reports memory that is lost when it is dropped. The memory itself needs no code to be
-/// leaked: nothing frees it.
-pub(super) struct Leak {
-    pub bytes: usize,
-}
-
-impl Drop for Leak {
-    fn drop(&mut self) {
-        LEAKED.fetch_add(self.bytes, Ordering::Relaxed);
-        log::warn!("hal: {} bytes of DMA memory leaked: a device may still use them", self.bytes);
-    }
+/// Counts and reports memory that is lost because a device may still use it. The memory itself needs
+/// no code to be leaked: nothing frees it.
+#[cold]
+pub(super) fn leaked(bytes: usize) {
+    LEAKED.fetch_add(bytes, Ordering::Relaxed);
+    log::warn!("hal: {bytes} bytes of DMA memory leaked: a device may still use them");
 }

@@ -165,11 +165,12 @@ impl Arena {
             if !fits(base) {
                 return Err(DmaError::OutOfMemory);
             }
+            let end = base + size;
+            let overlaps = |start: u64, length| start < end && start + footprint(length) > base;
+            self.freed.retain(|&start, &mut length| !overlaps(start, length));
             base
         };
         self.available -= bytes;
-        let end = base + size;
-        self.freed.retain(|&start, &mut length| start >= end || start + footprint(length) <= base);
         self.blocks.insert(base, Block { bytes, holder, part: Part::First });
         Ok(base)
     }

@@ -176,16 +176,21 @@ impl DmaMemory {
             arena.lend(*base, piece.into(), direction);
         }
         drop(arena);
-        LentMemory { place }
+        LentMemory { place, length: storage.len() }
     }
 }
 
 /// Memory a device may be using; its bytes are in the arena, and stay there if this is dropped.
 pub(crate) struct LentMemory {
     place: ManuallyDrop<Place>,
+    length: usize,
 }
 
 impl LentMemory {
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
     pub(crate) fn address(&self) -> DeviceAddress {
         self.page(0)
     }

@@ -12,6 +12,7 @@ use core::sync::atomic::AtomicU64;
 use super::listed::Pages;
 use super::runs::Frames;
 use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaDomain, DmaError, PAGE};
+use crate::memory::{VirtAddr, direct_map};
 
 /// All memory below the limit.
 #[derive(Clone, Copy)]
@@ -23,7 +24,7 @@ impl DmaSpace {
         bytes: usize,
         limit: AddressLimit,
     ) -> Result<DmaMemory, DmaError> {
-        Ok(DmaMemory { place: Place::Run(Frames::allocate(bytes, limit)?), bytes })
+        Ok(DmaMemory::of_run(&Frames::allocate(bytes, limit)?, bytes))
     }
 
     pub(crate) fn allocate_listed(
@@ -31,8 +32,7 @@ impl DmaSpace {
         bytes: usize,
         limit: AddressLimit,
     ) -> Result<DmaMemory, DmaError> {
-        let pages = Box::new(Pages::allocate(bytes, limit)?);
-        Ok(DmaMemory { place: Place::Listed(pages), bytes })
+        Ok(DmaMemory::of_pages(Pages::allocate(bytes, limit)?, bytes))
     }
 
     pub(crate) fn allocate_ring(
@@ -51,40 +51,74 @@ impl DmaDomain {
     }
 }
 
-/// Where memory is. Dropping it frees contiguous frames not at all; its owner does.
-enum Place {
-    Run(Frames),
-    Listed(Box<Pages>),
-}
-
-impl Place {
-    #[inline]
-    fn base(&self) -> NonNull<u8> {
-        match self {
-            Self::Run(frames) => frames.base,
-            Self::Listed(pages) => pages.base(),
-        }
-    }
-}
-
-/// Memory its driver owns.
+/// Memory its driver owns: two words, since these values travel through futures within futures.
+///
+/// Contiguous frames are known by where the direct map shows them; pages from anywhere by a
+/// [`Pages`] on the heap.
 pub(crate) struct DmaMemory {
-    place: Place,
-    bytes: usize,
+    /// The first byte, or a `Box<Pages>` as a pointer.
+    place: NonNull<u8>,
+    /// Most allocations have 32 MiB.
+    bytes: u32,
+    kind: Kind,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Run,
+    Listed,
+}
+
+// SAFETY: it owns memory that no other object refers to, directly or by a box.
+unsafe impl Send for DmaMemory {}
+// SAFETY: it is only reached through `&` as bytes nobody writes, and through `&mut`.
+unsafe impl Sync for DmaMemory {}
 
 impl DmaMemory {
+    fn of_run(frames: &Frames, bytes: usize) -> Self {
+        Self { place: frames.base, bytes: bytes as u32, kind: Kind::Run }
+    }
+
+    fn of_pages(pages: Pages, bytes: usize) -> Self {
+        let place = NonNull::from(Box::leak(Box::new(pages))).cast();
+        Self { place, bytes: bytes as u32, kind: Kind::Listed }
+    }
+
+    /// The pages, if it is listed.
+    #[inline]
+    fn pages(&self) -> Option<&Pages> {
+        // SAFETY: `of_pages` leaked the box into `place`, and only the drop takes it back.
+        (self.kind == Kind::Listed).then(|| unsafe { self.place.cast::<Pages>().as_ref() })
+    }
+
+    /// The frames, if it is contiguous.
+    #[inline]
+    fn run(&self) -> Frames {
+        let physical = direct_map::to_physical(VirtAddr(self.place.as_ptr() as u64));
+        Frames { base: self.place, physical: physical.0 }
+    }
+
+    #[inline]
+    fn base(&self) -> NonNull<u8> {
+        self.pages().map_or(self.place, Pages::base)
+    }
+
+    #[inline]
+    pub(crate) fn length(&self) -> usize {
+        self.bytes as usize
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the frames are ours, initialised, at least `bytes` long, and no device knows
         // them.
-        unsafe { core::slice::from_raw_parts(self.place.base().as_ptr(), self.bytes) }
+        unsafe { core::slice::from_raw_parts(self.base().as_ptr(), self.length()) }
     }
 
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and `&mut self` makes it the only reference.
-        unsafe { core::slice::from_raw_parts_mut(self.place.base().as_ptr(), self.bytes) }
+        unsafe { core::slice::from_raw_parts_mut(self.base().as_ptr(), self.length()) }
     }
 
     #[inline]
@@ -96,8 +130,10 @@ impl DmaMemory {
 impl Drop for DmaMemory {
     #[inline]
     fn drop(&mut self) {
-        if let Place::Run(frames) = &self.place {
-            frames.free(self.bytes);
+        match self.kind {
+            Kind::Run => self.run().free(self.length()),
+            // SAFETY: `of_pages` leaked this box; nothing refers to it any more.
+            Kind::Listed => drop(unsafe { Box::from_raw(self.place.cast::<Pages>().as_ptr()) }),
         }
     }
 }
@@ -109,6 +145,11 @@ pub(crate) struct LentMemory {
 
 impl LentMemory {
     #[inline]
+    pub(crate) fn length(&self) -> usize {
+        self.memory.length()
+    }
+
+    #[inline]
     pub(crate) fn address(&self) -> DeviceAddress {
         self.page(0)
     }
@@ -116,11 +157,9 @@ impl LentMemory {
     /// Where page `index` is; it is below their number.
     #[inline]
     pub(crate) fn page(&self, index: usize) -> DeviceAddress {
-        match &self.memory.place {
-            Place::Run(frames) => DeviceAddress(frames.physical + (index * PAGE) as u64),
-            Place::Listed(pages) => {
-                DeviceAddress(pages.physical().get(index).copied().unwrap_or(u64::MAX))
-            }
+        match self.memory.pages() {
+            None => DeviceAddress(self.memory.run().physical + (index * PAGE) as u64),
+            Some(pages) => DeviceAddress(pages.physical().get(index).copied().unwrap_or(u64::MAX)),
         }
     }
 
@@ -161,3 +200,8 @@ impl Drop for RingMemory {
         }
     }
 }
+
+// These values travel through futures within futures: each word more is paid for several times in
+// every operation of a device.
+const _: () = assert!(size_of::<DmaMemory>() == 16);
+const _: () = assert!(size_of::<crate::dma::Loan>() == 24);
