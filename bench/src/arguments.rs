@@ -1,4 +1,4 @@
-//! Reading a program's arguments: words, `key=value`, and `image=NAME:n`.
+//! Reading a program's arguments: words, `key=value`, `image=NAME:n` and `disk=NAME:n`.
 
 /// The value of the first `key=value` argument with this key; the first argument, the program's
 /// name, is not looked at.
@@ -9,12 +9,18 @@ pub fn value<'a>(args: &[&'a str], key: &str) -> Option<&'a str> {
         .map(|(_, right)| right)
 }
 
+/// Name and number in each `image=NAME:n`, or of another key that is given so.
+pub fn numbered<'a>(args: &[&'a str], key: &str) -> impl Iterator<Item = (&'a str, u32)> {
+    args.iter().skip(1).filter_map(move |argument| {
+        let (left, meant) = argument.split_once('=')?;
+        let (name, number) = meant.rsplit_once(':').filter(|_| left == key)?;
+        Some((name, number.parse().ok()?))
+    })
+}
+
 /// The number in `image=NAME:n` for this name.
 pub fn image_number(args: &[&str], name: &str) -> Option<u32> {
-    args.iter().skip(1).find_map(|argument| {
-        let (left, number) = argument.strip_prefix("image=")?.rsplit_once(':')?;
-        if left == name { number.parse().ok() } else { None }
-    })
+    numbered(args, "image").find(|(other, _)| *other == name).map(|(_, number)| number)
 }
 
 /// Whether a metric of this name is wanted: no `filter=`, or one that it starts with.
@@ -38,6 +44,7 @@ mod tests {
         assert_eq!(image_number(ARGS, "a:b"), Some(7));
         assert_eq!(image_number(ARGS, "a"), None);
         assert_eq!(image_number(&["p", "image=n:x"], "n"), None);
+        assert!(numbered(&["p", "disk=a:0", "x", "disk=b:1"], "disk").eq([("a", 0), ("b", 1)]));
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub enum Expected {
     Killed,
 }
 
+/// What the names of attacks begin with that need a disk.
+pub const NEED_DISK: &str = "disk.";
+
 /// One attack.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
@@ -95,6 +98,11 @@ pub const ATTACKS: &[Attack] = &[
     refused("memory.ranges"),
     refused("memory.other_process"),
     refused("memory.fresh_is_zero"),
+    refused("memory.object_sizes"),
+    refused("memory.object_protections"),
+    faults("memory.object_write_read_only", &[PAGE]),
+    refused("memory.object_pieces"),
+    refused("memory.object_shared"),
     // Instructions of ring 0, and those that raise exceptions of every kind.
     protected("instruction.hlt"),
     protected("instruction.cli"),
@@ -183,6 +191,7 @@ pub const ATTACKS: &[Attack] = &[
     refused("bomb.processes"),
     refused("bomb.bombs"),
     refused("bomb.memory"),
+    refused("bomb.objects"),
     refused("bomb.handles"),
     refused("bomb.endpoints"),
     refused("bomb.notifications"),
@@ -193,6 +202,17 @@ pub const ATTACKS: &[Attack] = &[
     killed("endless.receive"),
     killed("endless.call_to_itself"),
     killed("endless.system_calls"),
+    // The block service. These need a disk.
+    refused("disk.bad_calls"),
+    refused("disk.bad_opens"),
+    refused("disk.sessions"),
+    refused("disk.read_only"),
+    refused("disk.forged_requests"),
+    refused("disk.forged_rings"),
+    refused("disk.opened_twice"),
+    refused("disk.unmapped_in_flight"),
+    refused("disk.left_in_flight"),
+    refused("disk.killed_in_flight"),
     // Floating point and vector state.
     refused("fpu.fresh_process"),
     refused("fpu.fresh_thread"),

@@ -19,4 +19,4 @@ pub mod measure;
 pub mod probe;
 pub mod runtime;
 
-pub use protocols::abi;
+pub use protocols::{abi, block_ring, pattern};

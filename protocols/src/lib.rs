@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod block_ring;
 pub mod events;
 mod fields;
 pub mod gpt;

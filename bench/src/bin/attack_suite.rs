@@ -16,7 +16,7 @@ use bench::abi::start::tag;
 use bench::abi::{Error, ExitStatus, Rights};
 use bench::arguments::wanted;
 use bench::attacks::{
-    ACCOMPLICE, ATTACK_IMAGE, ATTACKS, Expected, PASSED, PROGRESS, PROGRESS_STEP, RANDOM,
+    ACCOMPLICE, ATTACK_IMAGE, ATTACKS, Expected, NEED_DISK, PASSED, PROGRESS, PROGRESS_STEP, RANDOM,
 };
 use bench::echo::Echo;
 use bench::println;
@@ -39,6 +39,9 @@ const LOOK_NS: u64 = 4_000_000;
 const STUCK_LOOKS: u32 = 5;
 /// The first look may have to wait for the process to start.
 const FIRST_LOOKS: u32 = 100;
+
+/// How an attack is told of its disk.
+const DISK: &str = "disk=given:0";
 
 struct Suite {
     env: Env,
@@ -73,6 +76,9 @@ async fn main(mut env: Env) -> ExitCode {
     let mut made = 0;
     let rounds = suite.env.value("rounds").and_then(|text| text.parse().ok()).unwrap_or(1);
     for attack in (0..rounds).flat_map(|_: u32| ATTACKS) {
+        if attack.name.starts_with(NEED_DISK) && suite.env.disks().next().is_none() {
+            continue;
+        }
         if wanted(suite.env.args(), attack.name) {
             made += 1;
             suite.make(attack.name, attack.expected);
@@ -148,6 +154,12 @@ impl Suite {
             }
         }
         let spawn = Rights::CONTROL | Rights::DUPLICATE | Rights::TRANSFER;
+        if let Some((_, tag)) = self.env.disks().next()
+            && let Some(handle) = self.env.handle(tag)
+        {
+            let rights = Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER;
+            command = command.arg(DISK).give(tag::DISK, calls::duplicate(handle, rights)?);
+        }
         Ok(command
             .give(ATTACK_IMAGE, self.attack.duplicate(spawn)?)
             .give(ECHO_IMAGE, self.echo.duplicate(spawn)?)

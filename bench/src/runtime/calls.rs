@@ -198,3 +198,15 @@ pub fn core() -> Result<(u32, u32), Error> {
     // SAFETY: the call touches no memory.
     unsafe { call0(Syscall::Core) }.map(|(core, cores)| (core as u32, cores as u32))
 }
+
+/// A new memory object of `len` bytes.
+pub fn memory_create(len: u64) -> Result<Handle, Error> {
+    // SAFETY: the call touches no memory that is mapped.
+    unsafe { call1(Syscall::MemoryCreate, len) }.map(|(handle, _)| Handle(handle as u32))
+}
+
+/// Bytes of a memory object.
+pub fn memory_size(memory: Handle) -> Result<u64, Error> {
+    // SAFETY: the call touches no memory.
+    unsafe { call1(Syscall::MemorySize, u64::from(memory.0)) }.map(|(bytes, _)| bytes)
+}

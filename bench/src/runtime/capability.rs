@@ -85,6 +85,23 @@ capability! {
     Report
 }
 
+capability! {
+    /// A memory object: pages that several processes map and devices use in place.
+    Memory
+}
+
+impl Memory {
+    /// A new one of `len` bytes (a multiple of `PAGE`), zeroed, with all rights.
+    pub fn create(len: usize) -> Result<Self, Error> {
+        calls::memory_create(len as u64).map(Self)
+    }
+
+    /// Its length in bytes.
+    pub fn size(&self) -> Result<u64, Error> {
+        calls::memory_size(self.0)
+    }
+}
+
 impl Endpoint {
     /// A new one, at home on this core, with all rights.
     pub fn create() -> Result<Self, Error> {

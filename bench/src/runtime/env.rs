@@ -69,6 +69,13 @@ impl Env {
         self.take(tag::REPORT).map(Report::from_handle)
     }
 
+    /// Name and tag of each disk it was given: the kernel's argument `disk=NAME:n` says that it has
+    /// the tag `DISK + n`.
+    pub fn disks(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
+        crate::arguments::numbered(self.args(), "disk")
+            .filter_map(|(name, number)| Some((name, tag::DISK.checked_add(number)?)))
+    }
+
     /// The image of a program, by its name: an argument `image=NAME:n` says that it has the tag
     /// `IMAGE + n`.
     pub fn take_image(&mut self, name: &str) -> Option<Image> {

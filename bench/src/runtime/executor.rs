@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use executor::{Core, CoreId, Instant, JoinHandle, Platform, Priority, Sleep};
 
 use super::thread::{self, ThreadBlock};
-use super::{calls, clock};
+use super::{calls, clock, signal};
 use crate::abi::{Error, FOREVER, Handle};
 
 /// Most executors of a process.
@@ -53,7 +53,7 @@ unsafe impl Platform for Ring3 {
         let doorbell = DOORBELLS[usize::from(core.0)].load(Ordering::SeqCst);
         if doorbell != 0 {
             // Fails only if the program itself dropped the handle.
-            let _ = calls::notification_signal(Handle(doorbell), 1);
+            let _ = calls::notification_signal(Handle(doorbell), signal::KICK);
         }
     }
 
@@ -65,15 +65,20 @@ unsafe impl Platform for Ring3 {
         let until = deadline.map_or(FOREVER, |at| clock::kernel_deadline(at.0));
         match doorbell {
             // Woken or timed out: the loop looks for itself. A signal sent before the wait ends it.
-            Ok(handle) => drop(calls::notification_wait(handle, until)),
+            Ok(handle) => {
+                let bits = calls::notification_wait(handle, until);
+                if let (Ok(bits), Some(core)) = (bits, Self::current()) {
+                    signal::tell(core, bits);
+                }
+            }
             // No slot left for a notification: stay awake, but let others run.
             Err(_) => drop(calls::yield_now()),
         }
     }
 }
 
-/// The notification this thread's executor parks on, made at its first parking.
-fn doorbell() -> Result<Handle, Error> {
+/// The notification this thread's executor parks on, made when it is first needed.
+pub(super) fn doorbell() -> Result<Handle, Error> {
     let place = Ring3::current().ok_or(Error::InvalidArgument)?;
     let slot = &DOORBELLS[usize::from(place.0)];
     match slot.load(Ordering::Relaxed) {

@@ -1,9 +1,12 @@
 //! Memory by the page.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::syscall::{call2, call3};
-use crate::abi::{Error, Protection, Syscall};
+use super::capability::Memory;
+use super::syscall::{call2, call3, call5};
+use crate::abi::{Error, PAGE, Protection, Syscall};
+use crate::block_ring::Words;
 
 /// Maps zeroed memory at `address` (0: the kernel chooses). Nothing existing is replaced.
 pub fn map(address: u64, len: usize, protection: Protection) -> Result<*mut u8, Error> {
@@ -89,5 +92,90 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is owned and its borrows have ended. An error leaves it mapped.
         let _ = unsafe { unmap(self.base.as_ptr(), self.len) };
+    }
+}
+
+/// Maps part of a memory object at `address` (0: the kernel chooses). Nothing existing is replaced.
+pub fn attach(
+    memory: &Memory,
+    address: u64,
+    offset: usize,
+    len: usize,
+    protection: Protection,
+) -> Result<*mut u8, Error> {
+    let (handle, protection) = (u64::from(memory.handle().0), u64::from(protection.bits()));
+    let call = Syscall::MemoryAttach;
+    // SAFETY: the kernel refuses ranges in use, so no existing memory changes.
+    unsafe { call5(call, handle, address, offset as u64, len as u64, protection) }
+        .map(|(address, _)| address as *mut u8)
+}
+
+/// Part of a memory object, unmapped when dropped. Others may write to it at any time, so it has no
+/// slices: words are read and written one at a time.
+#[derive(Debug)]
+pub struct SharedMapping {
+    base: NonNull<AtomicU64>,
+    len: usize,
+    writable: bool,
+}
+
+// SAFETY: a mapping is memory of the process, reachable from all its threads, and only ever used as
+// atomics here.
+unsafe impl Send for SharedMapping {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMapping {}
+
+impl SharedMapping {
+    /// Maps `len` bytes of `memory` from `offset` on, both multiples of `PAGE`.
+    pub fn new(
+        memory: &Memory,
+        offset: usize,
+        len: usize,
+        protection: Protection,
+    ) -> Result<Self, Error> {
+        let base = attach(memory, 0, offset, len, protection)?;
+        let base = NonNull::new(base.cast()).ok_or(Error::BadAddress)?;
+        let writable = protection.contains(Protection::WRITE);
+        Ok(Self { base, len: len / PAGE * PAGE, writable })
+    }
+
+    /// First address.
+    pub fn base(&self) -> *mut u8 {
+        self.base.as_ptr().cast()
+    }
+
+    fn word(&self, index: usize) -> Option<&AtomicU64> {
+        if index >= self.len / 8 {
+            return None;
+        }
+        // SAFETY: inside the mapping, which lives as long as this value; pages are aligned.
+        Some(unsafe { &*self.base.as_ptr().wrapping_add(index) })
+    }
+
+    fn writable_word(&self, index: usize) -> Option<&AtomicU64> {
+        self.word(index).filter(|_| self.writable)
+    }
+}
+
+impl Words for SharedMapping {
+    fn load(&self, index: usize) -> u64 {
+        self.word(index).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn store(&self, index: usize, value: u64) {
+        if let Some(word) = self.writable_word(index) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    fn swap(&self, index: usize, value: u64) -> u64 {
+        self.writable_word(index).map_or(0, |word| word.swap(value, Ordering::SeqCst))
+    }
+}
+
+impl Drop for SharedMapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is owned and its borrows have ended. An error leaves it mapped.
+        let _ = unsafe { unmap(self.base(), self.len) };
     }
 }

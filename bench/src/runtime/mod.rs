@@ -7,14 +7,17 @@
 //!   │          ├─ capability owned handles: dropping one gives the capability up
 //!   │          ├─ process, thread, memory, console, clock
 //!   │          ├─ executor   the kernel's executor crate, one per thread that wants it
+//!   │          ├─ signal     notifications as something a task waits for
+//!   │          ├─ block      disks: the client of the block service
 //!   │          └─ calls      one function a system call
 //!   └─ heap                      │
 //!                            syscall   the instruction itself
 //! ```
 //!
-//! `unsafe` lives in `entry`, `syscall`, `calls`, `heap`, `memory`, `thread`, `clock` and
-//! `executor` (one promise), nowhere else.
+//! `unsafe` lives in `entry`, `syscall`, `calls`, `heap`, `memory`, `thread`, `clock`, `executor`
+//! (one promise) and `block::buffer`, nowhere else.
 
+pub mod block;
 pub mod calls;
 pub mod capability;
 pub mod clock;
@@ -25,6 +28,7 @@ pub mod executor;
 mod heap;
 pub mod memory;
 pub mod process;
+pub mod signal;
 pub mod syscall;
 pub mod thread;
 

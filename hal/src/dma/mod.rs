@@ -41,7 +41,7 @@ mod shared_tests;
 mod statistics;
 
 pub use ring::DmaRing;
-pub use shared::{Loan, Memory, SharedLoan, SharedPages};
+pub use shared::{Loan, Memory, SharedLoan, SharedPages, SharedPagesBuilder};
 pub use statistics::{Statistics, drain, leaked_bytes, statistics};
 
 /// Orders every store before it against every load after it.

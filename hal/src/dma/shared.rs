@@ -18,7 +18,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use super::statistics::leaked;
+use super::statistics::{SHARED_PAGES, leaked};
 use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, PAGE};
 use crate::machine;
 
@@ -31,6 +31,7 @@ struct List(Vec<machine::RingMemory>);
 impl Drop for List {
     fn drop(&mut self) {
         // No loan is out: each holds a reference.
+        SHARED_PAGES.fetch_sub(self.0.len(), Ordering::Relaxed);
         self.0.iter_mut().for_each(|page| page.set_shared(false));
     }
 }
@@ -47,16 +48,47 @@ pub struct SharedPages {
 impl DmaDomain {
     /// Pages to be shared, each below the limit.
     pub fn shared_pages(&self, count: usize) -> Result<SharedPages, DmaError> {
-        if count == 0 || count > LARGEST / PAGE {
+        let mut pages = SharedPagesBuilder::new(self.clone());
+        pages.grow(count)?;
+        pages.finish().ok_or(DmaError::BadSize)
+    }
+}
+
+/// Pages on their way to be shared: whoever wants many gives others a turn between the pieces.
+pub struct SharedPagesBuilder {
+    domain: DmaDomain,
+    pages: Vec<machine::RingMemory>,
+}
+
+impl SharedPagesBuilder {
+    /// No pages yet, each to be below the domain's limit.
+    pub const fn new(domain: DmaDomain) -> Self {
+        Self { domain, pages: Vec::new() }
+    }
+
+    /// Adds `count` pages. What was added before an error stays.
+    pub fn grow(&mut self, count: usize) -> Result<(), DmaError> {
+        if count > LARGEST / PAGE - self.pages.len() {
             return Err(DmaError::BadSize);
         }
-        let mut pages = Vec::new();
-        pages.try_reserve_exact(count).map_err(|_| DmaError::OutOfMemory)?;
+        self.pages.try_reserve(count).map_err(|_| DmaError::OutOfMemory)?;
         for _ in 0..count {
-            pages.push(self.space.allocate_ring(PAGE_WORDS, self.limit)?);
+            let DmaDomain { space, limit } = &self.domain;
+            self.pages.push(space.allocate_ring(PAGE_WORDS, *limit)?);
         }
-        pages.iter_mut().for_each(|page| page.set_shared(true));
-        Ok(SharedPages { list: Arc::new(List(pages)), first: 0, count: count as u32 })
+        Ok(())
+    }
+
+    /// The pages. `None`: there are none.
+    pub fn finish(mut self) -> Option<SharedPages> {
+        self.pages.iter_mut().for_each(|page| page.set_shared(true));
+        let count = self.pages.len();
+        SHARED_PAGES.fetch_add(count, Ordering::Relaxed);
+        (count > 0).then(|| SharedPages {
+            list: Arc::new(List(self.pages)),
+            first: 0,
+            count: count as u32,
+        })
     }
 }
 
@@ -80,6 +112,14 @@ impl SharedPages {
         // Inside of what there is, so it fits.
         let (first, count) = (pages.start as u32, (pages.end - pages.start) as u32);
         Some(Self { list: self.list.clone(), first: self.first + first, count })
+    }
+
+    /// These and `next` as one, if it is the part of the same pages that comes next.
+    #[must_use]
+    pub fn joined(&self, next: &Self) -> Option<Self> {
+        let follows = Arc::ptr_eq(&self.list, &next.list) && self.first + self.count == next.first;
+        let (list, count) = (&self.list, self.count + next.count);
+        follows.then(|| Self { list: list.clone(), first: self.first, count })
     }
 
     /// Where a device, or a page table, finds page `index`.

@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::machine;
 
 static LEAKED: AtomicUsize = AtomicUsize::new(0);
+/// Pages that are shared.
+pub(super) static SHARED_PAGES: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes leaked because a device may still reach them, since start.
 pub fn leaked_bytes() -> usize {
@@ -17,6 +19,8 @@ pub struct Statistics {
     /// Bytes handed out and not given back, in whole pages: buffers, rings, shared pages, and what
     /// was leaked.
     pub in_use: usize,
+    /// Of these, shared pages.
+    pub shared: usize,
     /// Bytes that cores keep for their next buffers.
     pub pooled: usize,
     /// Bytes leaked because a device may still reach them, since start.
@@ -26,7 +30,8 @@ pub struct Statistics {
 /// How DMA memory is used now. Other cores go on meanwhile.
 pub fn statistics() -> Statistics {
     let (in_use, pooled) = machine::dma_bytes();
-    Statistics { in_use, pooled, leaked: leaked_bytes() }
+    let shared = SHARED_PAGES.load(Ordering::Relaxed) * super::PAGE;
+    Statistics { in_use, shared, pooled, leaked: leaked_bytes() }
 }
 
 /// Gives the memory that this core keeps for its next buffers back to everybody. Each core does so

@@ -144,7 +144,7 @@ impl Regions {
 
     /// Takes `range` out of use; all of it must be in use.
     pub fn remove(&mut self, range: Range) -> Result<(), Error> {
-        self.check_change(range)?;
+        self.check_change(range, 0)?;
         self.cut(range);
         Ok(())
     }
@@ -157,18 +157,26 @@ impl Regions {
 
     /// Changes the protection of `range`; all of it must be in use.
     pub fn protect(&mut self, range: Range, protection: Protection) -> Result<(), Error> {
-        self.check_change(range)?;
+        self.check_change(range, 1)?;
         self.cut(range);
         self.put(range, protection);
         Ok(())
     }
 
-    fn check_change(&self, range: Range) -> Result<(), Error> {
+    /// Whether `range` may be cut out, and `put` ranges put in its place.
+    fn check_change(&self, range: Range, put: usize) -> Result<(), Error> {
         if !self.covers(range) {
             return Err(Error::RangeConflict);
         }
-        // Cutting a hole into one range makes two more pieces at most.
-        if self.ranges.len() + 2 > self.limit {
+        let touched = self.ranges.range(..range.end).rev();
+        let touched = touched.take_while(|(_, (end, _))| *end > range.start);
+        // What sticks out of the range on either side stays, as a piece of its own.
+        let (mut gone, mut stay) = (0, put);
+        for (start, (end, _)) in touched {
+            gone += 1;
+            stay += usize::from(*start < range.start) + usize::from(*end > range.end);
+        }
+        if self.ranges.len() - gone + stay > self.limit && stay > gone {
             return Err(Error::LimitReached);
         }
         Ok(())
@@ -294,5 +302,12 @@ mod tests {
         }
         assert_eq!(regions.insert(pages(50, 1), protection(true)), Err(Error::LimitReached));
         assert_eq!(regions.find(HIGH), Err(Error::OutOfMemory));
+        // What makes no more of them is let through.
+        assert_eq!(regions.protect(pages(30, 1), protection(false)), Ok(()));
+        assert_eq!(regions.remove(pages(30, 1)), Ok(()));
+        regions.insert(pages(30, 4), protection(true)).unwrap();
+        assert_eq!(regions.remove(pages(31, 1)), Err(Error::LimitReached));
+        assert_eq!(regions.protect(pages(31, 1), protection(false)), Err(Error::LimitReached));
+        assert_eq!(regions.remove(pages(30, 1)), Ok(()));
     }
 }

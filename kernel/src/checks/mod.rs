@@ -25,6 +25,7 @@ macro_rules! ensure {
     };
 }
 
+mod blocks;
 mod capabilities;
 mod chaos;
 mod clocks;
@@ -91,6 +92,7 @@ const ROOMS: &[&[Check]] = &[
     storage::CHECKS,
     processes::CHECKS,
     capabilities::CHECKS,
+    blocks::CHECKS,
     chaos::CHECKS,
 ];
 

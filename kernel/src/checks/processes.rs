@@ -35,7 +35,7 @@ pub(super) async fn run(
 ) -> Result<Arc<Process>, String> {
     let image = image::find(name).ok_or_else(|| alloc::format!("no boot module `{name}`"))?;
     let arguments: Vec<String> = arguments.iter().map(|word| String::from(*word)).collect();
-    let request = Request::from_kernel(name, &arguments, core);
+    let request = Request::from_kernel(name, &arguments, Vec::new(), core);
     start(image, request).await.map_err(|error| alloc::format!("`{name}` on {core}: {error}"))
 }
 
@@ -130,7 +130,7 @@ async fn need_a_good_image() -> Finding {
         ("no ELF at all", &[0x5a; 4096][..]),
     ] {
         let image = Image { name: "bad".into(), file };
-        let request = Request::from_kernel("bad", &[], CoreId(0));
+        let request = Request::from_kernel("bad", &[], Vec::new(), CoreId(0));
         match start(&image, request).await {
             Err(Error::BadImage) => {}
             Err(error) => return Err(alloc::format!("{what}: refused as `{error}`")),

@@ -5,6 +5,7 @@
 //! other. A fast answer looks at the executor's attention word before it goes back, so a task that
 //! became ready never waits for a chatty program.
 
+mod memory;
 pub mod slow;
 
 use crate::ipc::{Notification, fast};

@@ -1,6 +1,7 @@
 //! System calls that wait or work: each is a piece of the calling thread's task, with interrupts
 //! on.
 
+use super::memory;
 use crate::ipc::mail;
 use crate::ipc::{Endpoint, Notification};
 use crate::platform::{self, Pollux};
@@ -22,7 +23,7 @@ use protocols::abi::{
 };
 
 /// What a call answers: `rax` and `rdx`.
-type Answer = Result<(u64, u64), Error>;
+pub(super) type Answer = Result<(u64, u64), Error>;
 
 /// Runs a thread and does for it what can't be done on the spot, until it ends.
 pub async fn serve(thread: &Arc<Thread>) -> End {
@@ -253,6 +254,9 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             report::record(Metric::decode(&bytes).map_err(|_| Error::InvalidArgument)?);
             done()
         }
+        Syscall::MemoryCreate => memory::create(thread, r.rdi).await,
+        Syscall::MemoryAttach => memory::attach(thread, r).await,
+        Syscall::MemorySize => memory::size(thread, r.rdi),
         // These are answered on the spot or above.
         _ => Err(Error::NoSuchCall),
     }
@@ -262,7 +266,7 @@ fn done() -> Answer {
     Ok((0, 0))
 }
 
-fn value(rax: u64) -> Answer {
+pub(super) fn value(rax: u64) -> Answer {
     Ok((rax, 0))
 }
 
@@ -271,7 +275,7 @@ fn count(bytes: usize) -> Answer {
 }
 
 /// Puts a new capability into the caller's table.
-fn give(thread: &Thread, capability: Capability) -> Answer {
+pub(super) fn give(thread: &Thread, capability: Capability) -> Answer {
     match thread.process.handles.insert(capability) {
         Ok(handle) => value(u64::from(handle.0)),
         Err(_refused) => Err(Error::LimitReached),
@@ -291,7 +295,7 @@ async fn until<T>(deadline: u64, future: impl Future<Output = T>) -> Result<T, E
     executor::timeout::<Pollux, _>(instant(deadline), future).await.map_err(|_| Error::TimedOut)
 }
 
-fn protection(raw: u64) -> Result<Protection, Error> {
+pub(super) fn protection(raw: u64) -> Result<Protection, Error> {
     let bits = u32::try_from(raw).map_err(|_| Error::InvalidArgument)?;
     let protection = Protection::from_bits(bits).ok_or(Error::InvalidArgument)?;
     if protection.is_empty() || protection.contains(Protection::WRITE | Protection::EXECUTE) {

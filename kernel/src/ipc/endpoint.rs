@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 use executor::CoreId;
+use executor::sync::Notify;
 use protocols::abi::message::Info;
 use protocols::abi::{Error, encode};
 
@@ -20,6 +21,10 @@ pub struct Endpoint {
     /// Capabilities with the right to receive. Rights only shrink, so once there is none there
     /// never will be.
     receive_rights: AtomicUsize,
+    /// Capabilities with the right to send, likewise.
+    send_rights: AtomicUsize,
+    /// What a kernel service that receives here waits for ([`super::service`]).
+    pub(super) service: Option<Notify>,
     dead: Cell<bool>,
     /// Threads waiting for a message.
     pub(super) receivers: Queue,
@@ -37,9 +42,20 @@ unsafe impl Send for Endpoint {}
 impl Endpoint {
     /// An endpoint at home on `home`.
     pub fn new(home: CoreId) -> Self {
+        Self::with(home, None)
+    }
+
+    /// One that a kernel service receives from.
+    pub(super) fn of_service(home: CoreId) -> Self {
+        Self::with(home, Some(Notify::new()))
+    }
+
+    fn with(home: CoreId, service: Option<Notify>) -> Self {
         Self {
             home,
             receive_rights: AtomicUsize::new(0),
+            send_rights: AtomicUsize::new(0),
+            service,
             dead: Cell::new(false),
             receivers: Queue::new(),
             senders: Queue::new(),
@@ -55,6 +71,29 @@ impl Endpoint {
     pub fn receive_right_gone(this: &Arc<Self>) {
         if this.receive_rights.fetch_sub(1, AcqRel) == 1 {
             super::mail::post_end(this.clone());
+        }
+    }
+
+    /// One more capability can send to it.
+    pub fn send_right_made(&self) {
+        self.send_rights.fetch_add(1, Relaxed);
+    }
+
+    /// One fewer; a service hears of the last one's end.
+    pub fn send_right_gone(&self) {
+        if self.send_rights.fetch_sub(1, AcqRel) == 1 {
+            self.tell_service();
+        }
+    }
+
+    /// Whether anybody can send to it.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.send_rights.load(Acquire) > 0
+    }
+
+    fn tell_service(&self) {
+        if let Some(service) = &self.service {
+            service.notify();
         }
     }
 
@@ -77,6 +116,7 @@ impl Endpoint {
                 sender.endpoint.set(self);
                 sender.queued.set(true);
                 self.senders.push(&sender);
+                self.tell_service();
             }
             Some(receiver) => {
                 receiver.queued.set(false);
@@ -158,7 +198,7 @@ pub fn refuse(thread: ThreadRef, error: Error) {
     refuse_with(thread, error.to_raw());
 }
 
-fn refuse_with(thread: ThreadRef, rax: u64) {
+pub(super) fn refuse_with(thread: ThreadRef, rax: u64) {
     thread.queued.set(false);
     thread.answer(rax, 0);
     thread.make_ready();

@@ -5,6 +5,7 @@
 //!   registers into the receiver's record and the core goes on as the receiver.
 //! - [`endpoint`]: the rendezvous itself, always worked on its home core.
 //! - [`mail`]: how a thread of another core gets to an endpoint's home.
+//! - [`service`]: a kernel task at the receiving end.
 //! - [`unlink`]: how a thread that is killed gets out of all that.
 
 pub mod endpoint;
@@ -12,6 +13,7 @@ pub mod fast;
 pub mod mail;
 mod notification;
 pub mod queue;
+pub mod service;
 mod transfer;
 mod unlink;
 

@@ -1,7 +1,7 @@
 //! A notification: a word of bits. Signalling ors into it and wakes the waiter; waiting takes the
 //! word.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use core::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use protocols::abi::Error;
@@ -12,12 +12,20 @@ pub struct Notification {
     bits: AtomicU64,
     waiter: AtomicWaker,
     taken: AtomicBool,
+    /// Capabilities with the right to signal. Rights only shrink, so once there is none there never
+    /// will be.
+    send_rights: AtomicUsize,
 }
 
 impl Notification {
     /// No bits, no waiter.
     pub const fn new() -> Self {
-        Self { bits: AtomicU64::new(0), waiter: AtomicWaker::new(), taken: AtomicBool::new(false) }
+        Self {
+            bits: AtomicU64::new(0),
+            waiter: AtomicWaker::new(),
+            taken: AtomicBool::new(false),
+            send_rights: AtomicUsize::new(0),
+        }
     }
 
     /// Ors `bits` in and wakes the waiter.
@@ -40,6 +48,32 @@ impl Notification {
         }
         let _place = Place(self);
         Ok(core::future::poll_fn(|context| self.poll(context)).await)
+    }
+
+    /// One more capability can signal it.
+    pub fn send_right_made(&self) {
+        self.send_rights.fetch_add(1, Relaxed);
+    }
+
+    /// One fewer.
+    pub fn send_right_gone(&self) {
+        if self.send_rights.fetch_sub(1, AcqRel) == 1 {
+            self.waiter.wake();
+        }
+    }
+
+    /// Whether anybody can signal it.
+    pub fn is_held(&self) -> bool {
+        self.send_rights.load(Acquire) > 0
+    }
+
+    /// For the kernel's own waits: the bits, or `None` when nobody can signal it any more.
+    pub fn poll_while_held(&self, context: &mut Context<'_>) -> Poll<Option<u64>> {
+        if let Poll::Ready(bits) = self.poll(context) {
+            return Poll::Ready(Some(bits));
+        }
+        // The waker is registered: who goes after this look wakes it.
+        if self.is_held() { Poll::Pending } else { Poll::Ready(None) }
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<u64> {

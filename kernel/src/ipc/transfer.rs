@@ -1,6 +1,9 @@
 //! Moving capabilities along with a message: all of them or none.
 
+use crate::process::handles::HandleTable;
+use crate::process::object::Capability;
 use crate::process::thread::Thread;
+use alloc::vec::Vec;
 use protocols::abi::message::{CAPABILITIES_MAX, Info};
 use protocols::abi::{Error, Handle, Rights};
 
@@ -14,19 +17,10 @@ pub fn capabilities(from: &Thread, to: &Thread, info: Info) -> Result<(), Error>
     if count == 0 {
         return Ok(());
     }
-    let (low, high) = (from.registers().r14, from.registers().r15);
-    let handles = [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32].map(Handle);
+    let handles = named(from);
     let wanted = &handles[..count];
     let (source, target) = (&from.process.handles, &to.process.handles);
-    for (at, handle) in wanted.iter().enumerate() {
-        let (_, rights) = source.inspect(*handle)?;
-        if !rights.contains(Rights::TRANSFER) {
-            return Err(Error::NotPermitted);
-        }
-        if wanted[..at].contains(handle) {
-            return Err(Error::InvalidArgument);
-        }
-    }
+    check(source, wanted)?;
     if target.room() < count {
         return Err(Error::LimitReached);
     }
@@ -56,9 +50,65 @@ pub fn capabilities(from: &Thread, to: &Thread, info: Info) -> Result<(), Error>
             return Err(error);
         }
     }
+    name(to, moved);
+    Ok(())
+}
+
+/// The handles in the registers of a thread that sends.
+fn named(from: &Thread) -> [Handle; CAPABILITIES_MAX] {
+    let (low, high) = (from.registers().r14, from.registers().r15);
+    [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32].map(Handle)
+}
+
+/// Names handles of its own in the registers of a thread that receives.
+fn name(to: &Thread, handles: [Handle; CAPABILITIES_MAX]) {
     let pair = |low: Handle, high: Handle| u64::from(low.0) | u64::from(high.0) << 32;
     let registers = to.registers();
-    registers.r14 = pair(moved[0], moved[1]);
-    registers.r15 = pair(moved[2], moved[3]);
+    registers.r14 = pair(handles[0], handles[1]);
+    registers.r15 = pair(handles[2], handles[3]);
+}
+
+/// Whether all of them may be moved, each once.
+fn check(source: &HandleTable, wanted: &[Handle]) -> Result<(), Error> {
+    for (at, handle) in wanted.iter().enumerate() {
+        let (_, rights) = source.inspect(*handle)?;
+        if !rights.contains(Rights::TRANSFER) {
+            return Err(Error::NotPermitted);
+        }
+        if wanted[..at].contains(handle) {
+            return Err(Error::InvalidArgument);
+        }
+    }
+    Ok(())
+}
+
+/// Takes the capabilities that `from`'s message carries, for the kernel. On error everything is as
+/// before.
+pub fn take(from: &Thread, info: Info) -> Result<Vec<Capability>, Error> {
+    if !info.is_valid() {
+        return Err(Error::InvalidArgument);
+    }
+    let handles = named(from);
+    let wanted = &handles[..info.capabilities()];
+    let source = &from.process.handles;
+    check(source, wanted)?;
+    let mut taken = Vec::with_capacity(wanted.len());
+    for handle in wanted {
+        match source.remove(*handle, Rights::TRANSFER) {
+            Ok(capability) => taken.push(capability),
+            // Another thread of the process took it away since the check.
+            Err(error) => {
+                taken.into_iter().for_each(|capability| drop(source.insert(capability)));
+                return Err(error);
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Gives `to` a capability along with a message of the kernel's; full, it comes back.
+pub fn give(to: &Thread, capability: Capability) -> Result<(), Capability> {
+    let handle = to.process.handles.insert(capability)?;
+    name(to, [handle, Handle::NONE, Handle::NONE, Handle::NONE]);
     Ok(())
 }

@@ -16,6 +16,8 @@ pub const PROCESSES_MAX: usize = 1024;
 const HEAP_SHARE: u64 = 8;
 /// What a process may map: one part in so many.
 const PROCESS_SHARE: u64 = 2;
+/// What all memory objects together may take: one part in so many.
+const OBJECTS_SHARE: u64 = 4;
 /// Frames always left for the kernel and everybody else's small needs.
 pub const RESERVE_FRAMES: u64 = 512;
 
@@ -25,9 +27,14 @@ fn total_frames() -> u64 {
     *TOTAL_FRAMES.call_once(|| frames::statistics().total)
 }
 
-/// Most pages of a process.
+/// Most pages of a process, those it maps and those of the memory objects it made.
 pub fn pages_max() -> u64 {
     total_frames() / PROCESS_SHARE
+}
+
+/// Most pages of all memory objects together.
+pub fn object_pages_max() -> u64 {
+    total_frames() / OBJECTS_SHARE
 }
 
 /// Whether there is memory for one more kernel object that ring 3 asks for.

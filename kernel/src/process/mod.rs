@@ -9,6 +9,7 @@ pub mod exit;
 pub mod handles;
 pub mod image;
 pub mod limits;
+pub mod memory;
 pub mod object;
 pub mod reclaim;
 pub mod run;

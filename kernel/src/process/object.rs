@@ -1,15 +1,16 @@
 //! Kernel objects and the capabilities that name them.
 //!
 //! An object's memory lives as long as anyone in the kernel holds its `Arc`. An endpoint's *use*
-//! ends with the last capability that can receive from it: it then turns its callers away. The two
-//! are counted apart.
+//! ends with the last capability that can receive from it: it then turns its callers away. A kernel
+//! service stops when the last capability that can send to it is gone. These are counted apart.
 
 use super::image::Image;
+use super::memory::MemoryObject;
 use super::thread::Ending;
 use super::{Process, reclaim};
 use crate::ipc::{Endpoint, Notification};
 use alloc::sync::Arc;
-use protocols::abi::{ObjectKind, Rights};
+use protocols::abi::{Error, ObjectKind, Rights};
 
 /// A type that capabilities can name.
 pub trait Kernel: Send + Sync + 'static {
@@ -92,22 +93,41 @@ objects! {
     Log: LogObject,
     Image: Image,
     Report: ReportObject,
+    Memory: MemoryObject,
 }
 
 impl Object {
     fn capability_made(&self, rights: Rights) {
-        if let Self::Endpoint(endpoint) = self
-            && rights.contains(Rights::RECEIVE)
-        {
-            endpoint.receive_right_made();
+        match self {
+            Self::Endpoint(endpoint) => {
+                if rights.contains(Rights::RECEIVE) {
+                    endpoint.receive_right_made();
+                }
+                if rights.contains(Rights::SEND) {
+                    endpoint.send_right_made();
+                }
+            }
+            Self::Notification(notification) if rights.contains(Rights::SEND) => {
+                notification.send_right_made();
+            }
+            _ => {}
         }
     }
 
     fn capability_gone(&self, rights: Rights) {
-        if let Self::Endpoint(endpoint) = self
-            && rights.contains(Rights::RECEIVE)
-        {
-            Endpoint::receive_right_gone(endpoint);
+        match self {
+            Self::Endpoint(endpoint) => {
+                if rights.contains(Rights::RECEIVE) {
+                    Endpoint::receive_right_gone(endpoint);
+                }
+                if rights.contains(Rights::SEND) {
+                    endpoint.send_right_gone();
+                }
+            }
+            Self::Notification(notification) if rights.contains(Rights::SEND) => {
+                notification.send_right_gone();
+            }
+            _ => {}
         }
     }
 }
@@ -130,6 +150,12 @@ impl Capability {
     /// What it allows.
     pub fn rights(&self) -> Rights {
         self.rights
+    }
+
+    /// What it names, if it allows `needed`.
+    pub fn object(&self, needed: Rights) -> Result<&Object, Error> {
+        let object = self.object.as_ref().expect("only Drop and into_raw take it");
+        if self.rights.contains(needed) { Ok(object) } else { Err(Error::NotPermitted) }
     }
 
     /// Takes it apart for a slot, which owns it from here.

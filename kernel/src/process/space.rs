@@ -7,7 +7,9 @@
 use super::limits::{self, RESERVE_FRAMES};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use executor::sync::Semaphore;
+use hal::dma::SharedPages;
 use hal::memory::regions::{Range, Regions};
 use hal::memory::{VirtAddr, frames};
 use hal::x86_64::paging::{Access, AddressSpace, MapError};
@@ -32,6 +34,8 @@ pub struct Space {
     raw: *const AddressSpace,
     regions: spin::Mutex<Regions>,
     change: Semaphore,
+    /// Pages of the memory objects that the process made.
+    pub(super) objects: Arc<AtomicU64>,
 }
 
 // SAFETY: the raw pointer is only ever handed on to hal, which reads the tables' root through it
@@ -61,6 +65,7 @@ fn error(error: MapError) -> Error {
         MapError::OutOfFrames => Error::OutOfMemory,
         MapError::BadRange => Error::BadAddress,
         MapError::AlreadyMapped | MapError::NotMapped => Error::RangeConflict,
+        MapError::TooManyPieces => Error::LimitReached,
     }
 }
 
@@ -81,6 +86,7 @@ impl Space {
             tables: spin::Mutex::new(Some(tables)),
             regions: spin::Mutex::new(no_regions()),
             change: Semaphore::new(1),
+            objects: Arc::default(),
         })
     }
 
@@ -118,7 +124,7 @@ impl Space {
             return Err(Error::OutOfMemory);
         }
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
-        self.check_share(range)?;
+        self.check_share(range.page_count())?;
         let range = {
             let mut regions = self.regions.lock();
             let range = if address == 0 { regions.find(len)? } else { range };
@@ -145,6 +151,48 @@ impl Space {
             }
             done += now;
             if done < range.page_count() {
+                executor::yield_now().await;
+            }
+        }
+        Ok(range.start)
+    }
+
+    /// [`protocols::abi::Syscall::MemoryAttach`]: maps shared pages, which may at most be used as
+    /// `most` says.
+    pub async fn attach(
+        &self,
+        shared: SharedPages,
+        address: u64,
+        protection: Protection,
+        most: Protection,
+    ) -> Result<u64, Error> {
+        let range = Range::new(address, shared.bytes() as u64)?;
+        if frames::free_in_pool() <= RESERVE_FRAMES {
+            return Err(Error::OutOfMemory);
+        }
+        let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
+        self.check_share(range.page_count())?;
+        let tables = self.tables()?;
+        let range = {
+            let mut regions = self.regions.lock();
+            let range = if address == 0 { regions.find(shared.bytes() as u64)? } else { range };
+            regions.insert(range, protection)?;
+            range
+        };
+        let mut at = range.start;
+        while at < range.end {
+            let done = ((at - range.start) / PAGE as u64) as usize;
+            let now = done..shared.count().min(done + LARGE_BATCH as usize);
+            let bytes = now.len() as u64 * PAGE as u64;
+            let piece = shared.part(now).ok_or(Error::InvalidArgument)?;
+            let mapped = tables.map_shared(VirtAddr(at), &piece, access(protection), access(most));
+            if let Err(why) = mapped {
+                self.take_away(Range { start: range.start, end: at }).await?;
+                self.regions.lock().take_back(range);
+                return Err(error(why));
+            }
+            at += bytes;
+            if at < range.end {
                 executor::yield_now().await;
             }
         }
@@ -182,9 +230,11 @@ impl Space {
         Ok(())
     }
 
-    fn check_share(&self, more: Range) -> Result<(), Error> {
-        let pages = self.page_count().saturating_add(more.page_count());
-        if pages > limits::pages_max() { Err(Error::OutOfMemory) } else { Ok(()) }
+    /// Whether the process may have `more` pages.
+    pub(super) fn check_share(&self, more: u64) -> Result<(), Error> {
+        let pages = self.page_count() + self.objects.load(Relaxed);
+        let most = limits::pages_max();
+        if pages.saturating_add(more) > most { Err(Error::OutOfMemory) } else { Ok(()) }
     }
 
     /// [`protocols::abi::Syscall::MemoryProtect`].
@@ -196,8 +246,12 @@ impl Space {
     ) -> Result<(), Error> {
         let range = Range::new(address, len)?;
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
-        self.regions.lock().protect(range, protection)?;
         let tables = self.tables()?;
+        let (start, count) = pages(range);
+        if !tables.may_protect(start, count, access(protection)) {
+            return Err(Error::NotPermitted);
+        }
+        self.regions.lock().protect(range, protection)?;
         let mut at = range.start;
         while at < range.end {
             let now = Range { start: at, end: range.end.min(at + LARGE_BATCH * PAGE as u64) };
@@ -225,7 +279,7 @@ impl Space {
         at: u64,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        self.check_share(range)?;
+        self.check_share(range.page_count())?;
         self.regions.lock().insert(range, protection)?;
         let tables = self.tables()?;
         let (start, count) = pages(range);

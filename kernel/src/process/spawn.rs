@@ -39,8 +39,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// What the kernel gives a program it starts itself: console, log, report and all the images.
-    pub fn from_kernel(name: &str, arguments: &[String], core: CoreId) -> Self {
+    /// What the kernel gives a program it starts itself: console, log, report, the disks it is to
+    /// have, by name, and all the images.
+    pub fn from_kernel(
+        name: &str,
+        arguments: &[String],
+        disks: Vec<(String, Capability)>,
+        core: CoreId,
+    ) -> Self {
         let write = Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER;
         let mut capabilities = vec![
             (Capability::new(Object::Console(Arc::new(ConsoleObject)), write), tag::CONSOLE),
@@ -51,6 +57,14 @@ impl Request {
         words.extend_from_slice(&arguments[..arguments.len().min(ARGS_MAX - 1)]);
         if words.len() <= arguments.len() {
             log::warn!("program `{name}`: only {} of its arguments fit", words.len() - 1);
+        }
+        for (number, (disk, capability)) in disks.into_iter().enumerate() {
+            if capabilities.len() == HANDLES_MAX || words.len() == ARGS_MAX {
+                log::warn!("program `{name}`: no room to give it disk `{disk}` and later ones");
+                break;
+            }
+            words.push(format!("disk={disk}:{number}"));
+            capabilities.push((capability, tag::DISK + number as u32));
         }
         for (number, image) in image::all().iter().enumerate() {
             if capabilities.len() == HANDLES_MAX || words.len() == ARGS_MAX {

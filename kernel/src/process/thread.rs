@@ -292,6 +292,17 @@ impl ThreadRef {
         Self(unsafe { NonNull::new_unchecked(hal::x86_64::user::current().cast()) })
     }
 
+    /// Counts it, for whoever may look at it after it has left every structure.
+    pub fn counted(self) -> Arc<Thread> {
+        let thread = self.0.as_ptr().cast_const();
+        // SAFETY: the thread is alive (the type's promise), and `Thread::new` makes none outside of
+        // an `Arc`.
+        unsafe {
+            Arc::increment_strong_count(thread);
+            Arc::from_raw(thread)
+        }
+    }
+
     /// As the mail links it.
     pub fn as_ptr(self) -> *mut Thread {
         self.0.as_ptr()

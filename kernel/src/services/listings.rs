@@ -123,11 +123,15 @@ pub fn memory() -> Grid {
     grid
 }
 
-/// Frames in use, without those of the heap, which keeps what it once took.
+/// Frames in use, without those of the heap, which keeps what it once took, and of drivers, which
+/// keep what a request once needed.
 pub fn frames_in_use() -> u64 {
     let frames = frames::statistics();
-    let heap = (heap::statistics().claimed_bytes as u64).div_ceil(hal::memory::FRAME_SIZE as u64);
-    (frames.total - frames.free()).saturating_sub(heap)
+    let dma = hal::dma::statistics();
+    // What cores keep for their next DMA buffers is free, in other hands.
+    let drivers = (dma.in_use - dma.shared.min(dma.in_use) + dma.pooled) as u64;
+    let others = (heap::statistics().claimed_bytes + drivers) / hal::memory::FRAME_SIZE as u64;
+    (frames.total - frames.free()).saturating_sub(others)
 }
 
 /// The last records of a core's SysLog.

@@ -3,6 +3,7 @@
 
 pub mod alarms;
 pub mod bench;
+pub mod block;
 pub mod commands;
 pub mod console;
 pub mod input;
@@ -17,7 +18,6 @@ use crate::platform::{self, Pollux};
 use crate::{checks, clock, devices};
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use executor::Instant;
 use hal::x86_64::time;
 use kernel_text::options::{Options, Samples, Task, Then};
@@ -67,7 +67,7 @@ pub async fn init() {
             Outcome::of(&result)
         }
         Task::Test(filter) => checks::run(filter, options.exit).await,
-        Task::Attack => attack(&options).await,
+        Task::Attack { arguments } => attack(&options, arguments).await,
         Task::Run { name, arguments } => run_program(name, arguments).await,
     };
     if options.then == Then::Leave {
@@ -110,8 +110,14 @@ async fn run_program(name: &str, arguments: &[String]) -> Outcome {
 }
 
 /// Runs the attack suite and counts the frames before and after: none may be lost.
-async fn attack(options: &Options) -> Outcome {
-    let mut arguments = Vec::new();
+async fn attack(options: &Options, arguments: &[String]) -> Outcome {
+    let mut arguments = arguments.to_vec();
+    // The service for disks is attacked too: by way of one that may only be read.
+    if !arguments.iter().any(|word| word == "--disk")
+        && let Some(disk) = devices::disks().first()
+    {
+        arguments.extend(["--disk", disk.name()].map(String::from));
+    }
     if options.samples == Samples::Quick {
         arguments.push(String::from("quick"));
     }
@@ -123,7 +129,9 @@ async fn attack(options: &Options) -> Outcome {
     // What is freed lazily gets the time for it.
     executor::sleep::<Pollux>(clock::frequency() / 5).await;
     let after = listings::frames_in_use();
-    console::say(format_args!("frames in use, without the heap: {before} before, {after} after"));
+    console::say(format_args!(
+        "frames in use, without heap and drivers: {before} before, {after} after"
+    ));
     if after > before {
         log::error!("{} frames were lost", after - before);
         return Outcome::Failure;

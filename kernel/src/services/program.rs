@@ -1,5 +1,6 @@
 //! Running a program the kernel was asked for, to its end.
 
+use super::block::{self, GrantError};
 use crate::platform::Pollux;
 use crate::process::{self, Process, image, spawn};
 use alloc::string::String;
@@ -9,7 +10,7 @@ use protocols::abi::{Error, ExitStatus};
 use thiserror_no_std::Error;
 
 /// Why a program could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StartError {
     /// No boot module of that name is a program.
     #[error("no such program among the boot modules (or not an ELF file that can be run)")]
@@ -17,6 +18,9 @@ pub enum StartError {
     /// It was refused.
     #[error("it can't be started: {0}")]
     Refused(Error),
+    /// A disk it was to have cannot be had.
+    #[error("{0}")]
+    Disk(GrantError),
 }
 
 /// A running program, killed with all its children when this is dropped before its end.
@@ -26,7 +30,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the boot module `name` on `core`, or on the least loaded one.
+    /// Starts the boot module `name` on `core`, or on the least loaded one. `--disk NAME[:ro|:rw]`
+    /// among the arguments gives it a disk.
     pub async fn start(
         name: &str,
         arguments: &[String],
@@ -34,7 +39,9 @@ impl Program {
     ) -> Result<Self, StartError> {
         let image = image::find(name).ok_or(StartError::Unknown)?;
         let core = core.unwrap_or_else(executor::least_loaded::<Pollux>);
-        let request = spawn::Request::from_kernel(name, arguments, core);
+        let (arguments, disks) = block::grants(arguments).map_err(StartError::Disk)?;
+        let disks = disks.into_iter().map(|grant| (grant.name, block::grant(grant.disk, core)));
+        let request = spawn::Request::from_kernel(name, &arguments, disks.collect(), core);
         let process = spawn::start(image, request).await.map_err(StartError::Refused)?;
         Ok(Self { process })
     }

@@ -9,7 +9,7 @@
 //! bench.filter=PREFIX     figures whose names begin so
 //! icount                  ticks count instructions (QEMU's -icount shift=2)
 //! test[=FILTER]           run the in-kernel tests whose names contain FILTER, leave
-//! attack                  run the ring-3 attack suite, leave (bench.quick and bench.filter hold for it too)
+//! attack                  run the ring-3 attack suite, leave (bench.quick, bench.filter and run.args hold for it too)
 //! run=NAME run.args=a,b   run a program; then the shell, under headless leave by its status
 //! exit=qemu               leave through isa-debug-exit instead of power-off
 //! bench.disk=NAME,…       measure these disks too (what they hold is lost if they may be written to)
@@ -31,7 +31,10 @@ pub enum Task {
     /// Run the tests whose names contain this (empty: all).
     Test(String),
     /// Run the attack suite.
-    Attack,
+    Attack {
+        /// More arguments for it.
+        arguments: Vec<String>,
+    },
     /// Run a program of the user's.
     Run {
         /// Its name among the boot modules.
@@ -142,7 +145,7 @@ impl Options {
                 ("bench.filter", Some(prefix)) => options.filter = prefix.into(),
                 ("icount", None) => options.ticks = Ticks::Instructions,
                 ("test", filter) => task = Some(Task::Test(filter.unwrap_or("").into())),
-                ("attack", None) => task = Some(Task::Attack),
+                ("attack", None) => task = Some(Task::Attack { arguments: Vec::new() }),
                 ("run", Some(name)) if !name.is_empty() => {
                     task = Some(Task::Run { name: name.into(), arguments: Vec::new() });
                 }
@@ -155,10 +158,11 @@ impl Options {
             }
         }
         options.results = results.unwrap_or(if auto { Results::Save } else { Results::Show });
-        let leaves = headless || matches!(task, Some(Task::Test(_) | Task::Attack));
+        let leaves = headless || matches!(task, Some(Task::Test(_) | Task::Attack { .. }));
         options.then = if leaves { Then::Leave } else { Then::Shell };
         options.task = match task {
             Some(Task::Run { name, .. }) => Task::Run { name, arguments },
+            Some(Task::Attack { .. }) => Task::Attack { arguments },
             Some(task) => task,
             None if headless => Task::Bench,
             None => Task::Shell,
@@ -189,7 +193,9 @@ mod tests {
         assert_eq!(read("bench=auto headless"), (Task::Bench, Then::Leave));
         assert_eq!(read("test"), (Task::Test("".into()), Then::Leave));
         assert_eq!(read("headless test=clock"), (Task::Test("clock".into()), Then::Leave));
-        assert_eq!(read("attack"), (Task::Attack, Then::Leave));
+        let attack = |arguments| (Task::Attack { arguments }, Then::Leave);
+        assert_eq!(read("attack"), attack([].into()));
+        assert_eq!(read("attack run.args=--disk,a"), attack(["--disk".into(), "a".into()].into()));
         let run = Task::Run { name: "hi".into(), arguments: ["a".into(), "b".into()].into() };
         assert_eq!(read("run.args=a,b run=hi"), (run.clone(), Then::Shell));
         assert_eq!(read("run=hi run.args=a,b headless"), (run, Then::Leave));

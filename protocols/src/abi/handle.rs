@@ -32,9 +32,11 @@ bitflags::bitflags! {
     /// What a capability allows. A derived capability never has more.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Rights: u32 {
-        /// Endpoint: call and send. Notification: signal. Console, log, report: write.
+        /// Endpoint: call and send. Notification: signal. Console, log, report: write. Memory: map
+        /// for writing (with [`Rights::RECEIVE`]).
         const SEND = 1;
-        /// Endpoint: receive. Notification: wait. Process, thread: wait for its end.
+        /// Endpoint: receive. Notification: wait. Process, thread: wait for its end. Memory: map for
+        /// reading.
         const RECEIVE = 2;
         /// Process: kill. Image: spawn.
         const CONTROL = 4;
@@ -65,6 +67,8 @@ pub enum ObjectKind {
     Image = 7,
     /// Sink of [`super::metric::Metric`] records.
     Report = 8,
+    /// Pages that processes map and devices use in place.
+    Memory = 9,
 }
 
 impl ObjectKind {
@@ -79,6 +83,7 @@ impl ObjectKind {
             6 => Self::Log,
             7 => Self::Image,
             8 => Self::Report,
+            9 => Self::Memory,
             _ => return None,
         })
     }

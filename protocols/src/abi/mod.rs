@@ -26,8 +26,9 @@ pub use handle::{Handle, ObjectKind, Rights};
 pub use number::Syscall;
 
 /// Version of this ABI; the kernel writes it to [`start::StartInfo::abi`] and a program refuses
-/// another.
-pub const ABI_VERSION: u32 = 1;
+/// another. Calls, kinds and tags that are only added leave it as it is; 2 has room for more
+/// arguments and handles in [`start`].
+pub const ABI_VERSION: u32 = 2;
 
 /// The deadline that never comes.
 pub const FOREVER: u64 = u64::MAX;
@@ -45,6 +46,9 @@ pub const USER_END: u64 = 0x7fff_ffff_e000;
 /// Most bytes one [`Syscall::ConsoleWrite`], [`Syscall::LogWrite`] or [`Syscall::Random`] takes;
 /// longer requests are cut to this and the count done is returned.
 pub const TRANSFER_MAX: usize = 4096;
+
+/// Most bytes of a memory object ([`Syscall::MemoryCreate`]).
+pub const MEMORY_MAX: usize = 16 << 20;
 
 /// `core` argument of [`Syscall::ThreadSpawn`] and [`start::SpawnArgs`]: the kernel chooses the
 /// least loaded.

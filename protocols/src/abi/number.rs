@@ -82,11 +82,25 @@ pub enum Syscall {
     Report = 30,
     /// `() -> core this thread lives on`; `rdx`: number of cores.
     Core = 31,
+    /// `(len) -> memory handle` with all rights. Makes a memory object: zeroed pages that several
+    /// processes may map and that devices read and write in place. `len` is a multiple of
+    /// [`super::PAGE`], at most [`super::MEMORY_MAX`]. Until its last capability is gone its pages
+    /// count among those of the process that made it, and whoever maps it counts them too. The
+    /// pages themselves stay as long as anybody maps them or a device uses them.
+    MemoryCreate = 32,
+    /// `(memory, address or 0, offset, len, protection) -> address`. Maps `len` bytes of a memory
+    /// object from `offset` on, all multiples of [`super::PAGE`], until
+    /// [`Syscall::MemoryUnmap`]. Reading needs [`super::Rights::RECEIVE`], writing
+    /// [`super::Rights::SEND`] as well; [`Syscall::MemoryProtect`] gives no more than that. Never
+    /// executable.
+    MemoryAttach = 33,
+    /// `(memory) -> bytes` of a memory object.
+    MemorySize = 34,
 }
 
 impl Syscall {
     /// One more than the largest number.
-    pub const COUNT: usize = 32;
+    pub const COUNT: usize = 35;
 
     /// All of them, by number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -122,6 +136,9 @@ impl Syscall {
         Self::CapabilityTransfer,
         Self::Report,
         Self::Core,
+        Self::MemoryCreate,
+        Self::MemoryAttach,
+        Self::MemorySize,
     ];
 
     /// The call of a number.

@@ -3,9 +3,9 @@
 use super::{Handle, ObjectKind};
 
 /// Most arguments of a program.
-pub const ARGS_MAX: usize = 16;
+pub const ARGS_MAX: usize = 32;
 /// Most handles a program starts with.
-pub const HANDLES_MAX: usize = 16;
+pub const HANDLES_MAX: usize = 32;
 /// Most bytes of all arguments together.
 pub const ARG_BYTES_MAX: usize = 1024;
 
@@ -52,6 +52,9 @@ pub mod tag {
     /// Program images: `IMAGE + n` is the n-th boot module that is a program, in boot order.
     /// Only the first program (`init`-like ones started by the kernel with `images`) gets them.
     pub const IMAGE: u32 = 0x100;
+    /// Disks: an argument `disk=NAME:n` says that `DISK + n` is an endpoint of the block service
+    /// for it ([`crate::block_ring`]). Only who was given one has it.
+    pub const DISK: u32 = 0x200;
 }
 
 /// Laid by the kernel at the top of the main thread's stack, read-write; `rdi` points to it at

@@ -160,9 +160,9 @@ fn spawn_args(checks: &mut Checks, env: &Env) {
         change(&mut args);
         checks.refused(what, calls::process_spawn(image, &args), errors);
     };
-    refused("17 arguments", WRONG, &|args| args.arg_count = 17);
+    refused("33 arguments", WRONG, &|args| args.arg_count = 33);
     refused("all arguments", WRONG, &|args| args.arg_count = u32::MAX);
-    refused("17 handles", WRONG, &|args| args.handle_count = 17);
+    refused("33 handles", WRONG, &|args| args.handle_count = 33);
     refused("all handles", WRONG, &|args| args.handle_count = u32::MAX);
     refused("reserved", WRONG, &|args| args.reserved = 1);
     refused("core", WRONG, &|args| args.core = 0xffff);

@@ -30,6 +30,7 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
         "bombs" => bombs(&mut checks, env),
         "hoard" => return hoard(),
         "memory" => memory(&mut checks),
+        "objects" => return Some(crate::objects::bomb()),
         "handles" => handles(&mut checks),
         "endpoints" => until_refused(&mut checks, "endpoint", calls::endpoint_create),
         "notifications" => until_refused(&mut checks, "notification", calls::notification_create),

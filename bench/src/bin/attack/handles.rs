@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use bench::abi::message::Message;
 use bench::abi::start::tag;
-use bench::abi::{ANY_CORE, Error, FOREVER, Handle, ObjectKind, Rights, Syscall};
+use bench::abi::{ANY_CORE, Error, FOREVER, Handle, ObjectKind, PAGE, Rights, Syscall};
 use bench::attacks::ATTACK_IMAGE;
 use bench::probe::NOOP_IMAGE;
-use bench::runtime::capability::{Endpoint, Image, Notification};
+use bench::runtime::capability::{Endpoint, Image, Memory, Notification};
 use bench::runtime::process::Command;
 use bench::runtime::{Env, calls, syscall, thread};
 
@@ -33,6 +33,8 @@ const CALLS: &[(Syscall, Option<ObjectKind>)] = &[
     (Syscall::CapabilityInspect, None),
     (Syscall::CapabilityTransfer, Some(ObjectKind::Process)),
     (Syscall::Report, Some(ObjectKind::Report)),
+    (Syscall::MemoryAttach, Some(ObjectKind::Memory)),
+    (Syscall::MemorySize, Some(ObjectKind::Memory)),
 ];
 
 /// Makes one of them.
@@ -129,6 +131,7 @@ fn wrong_kind(checks: &mut Checks, env: &mut Env) {
     for (kind, handle) in [
         (ObjectKind::Endpoint, endpoint),
         (ObjectKind::Notification, notification),
+        (ObjectKind::Memory, Memory::create(PAGE).map(Memory::into_handle)),
         (ObjectKind::Thread, thread),
         (ObjectKind::Process, process),
         (ObjectKind::Console, given(tag::CONSOLE)),

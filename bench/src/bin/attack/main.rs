@@ -8,12 +8,16 @@ extern crate alloc;
 mod arguments;
 mod bombs;
 mod checks;
+mod disk;
+mod disk_flight;
+mod disk_ring;
 mod endless;
 mod fpu;
 mod handles;
 mod instructions;
 mod memory;
 mod messages;
+mod objects;
 mod random;
 mod ranges;
 mod raw;
@@ -37,6 +41,7 @@ async fn main(mut env: Env) -> ExitCode {
         "handle" => handles::run(attack, &mut env),
         "message" => messages::run(attack, &mut env),
         "bomb" => bombs::run(attack, &mut env),
+        "disk" => disk::run(attack, &mut env),
         "endless" => endless::run(attack, &env),
         "fpu" => fpu::run(attack, &mut env),
         _ => None,

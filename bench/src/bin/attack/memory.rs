@@ -11,6 +11,7 @@ use bench::runtime::process::Command;
 use bench::runtime::{Env, calls, thread};
 
 use crate::checks::Checks;
+use crate::objects;
 use crate::ranges;
 use crate::raw::call;
 
@@ -75,6 +76,12 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
         "other_process" => return Some(other_process(env)),
         "other_process_peek" => load(RENDEZVOUS),
         "other_process_poke" => return Some(poke()),
+        "object_sizes" => return Some(objects::wrong_sizes()),
+        "object_protections" => return Some(objects::wrong_protections()),
+        "object_write_read_only" => objects::write_read_only()?,
+        "object_pieces" => return Some(objects::pieces()),
+        "object_shared" => return Some(objects::shared(env)),
+        "object_writer" => return Some(objects::writer(env)),
         "fresh_is_zero" => return Some(fresh_is_zero()),
         _ => return None,
     }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use bench::abi::{ANY_CORE, PAGE, Syscall, USER_END, USER_START};
 use bench::attacks::{PROGRESS, PROGRESS_STEP, RANDOM};
-use bench::runtime::capability::{Endpoint, Notification};
+use bench::runtime::capability::{Endpoint, Memory, Notification};
 use bench::runtime::memory::Mapping;
 use bench::runtime::{Env, ExitCode, calls, thread};
 
@@ -29,7 +29,8 @@ impl Chance {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn word(&mut self) -> u64 {
+    /// 64 bits.
+    pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -68,6 +69,7 @@ pub fn run(name: &str, env: &mut Env) -> ExitCode {
         Endpoint::create().map(Endpoint::into_handle),
         Endpoint::create().map(Endpoint::into_handle),
         Notification::create().map(Notification::into_handle),
+        Memory::create(ARENA).map(Memory::into_handle),
     ];
     handles.extend(made.into_iter().flatten().map(|handle| u64::from(handle.0)));
     let signal = env.handle(PROGRESS).map_or(0, |handle| u64::from(handle.0));

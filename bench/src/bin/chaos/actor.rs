@@ -8,11 +8,13 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hint::black_box;
+use core::mem::ManuallyDrop;
 
 use bench::abi::message::{Info, Message};
-use bench::abi::{ANY_CORE, Handle, PAGE, Rights};
-use bench::runtime::capability::Image;
-use bench::runtime::memory::Mapping;
+use bench::abi::{ANY_CORE, Handle, PAGE, Protection, Rights};
+use bench::block_ring::Words;
+use bench::runtime::capability::{Image, Memory};
+use bench::runtime::memory::{Mapping, SharedMapping, unmap};
 use bench::runtime::process::Command;
 use bench::runtime::{Env, ExitCode, calls, thread};
 use spin::Mutex;
@@ -63,7 +65,7 @@ fn soon(chance: &mut Chance) -> u64 {
 
 fn act(shared: &Shared, chance: &mut Chance) {
     let one = pick(shared, chance);
-    match chance.below(32) {
+    match chance.below(36) {
         0 => keep(shared, calls::endpoint_create().ok()),
         1 => keep(shared, calls::notification_create().ok()),
         2..=4 => {
@@ -129,10 +131,29 @@ fn act(shared: &Shared, chance: &mut Chance) {
             let _ = calls::yield_now();
         }
         30 => end(chance),
+        31 => keep(shared, calls::memory_create(PAGE as u64 * chance.below(20)).ok()),
+        32..=34 => attach_one(one, chance),
         _ => {
             let until = soon(chance);
             let _ = calls::thread_join(one, until);
         }
+    }
+}
+
+/// Maps some pages of a memory object, writes to them, and lets go of some or all.
+fn attach_one(one: Handle, chance: &mut Chance) {
+    let object = ManuallyDrop::new(Memory::from_handle(one));
+    let (first, pages) = (chance.below(4) as usize * PAGE, 1 + chance.below(6) as usize);
+    let writes = Protection::WRITE;
+    let Ok(mapping) = SharedMapping::new(&object, first, pages * PAGE, writes) else { return };
+    for page in 0..pages {
+        mapping.store(page * PAGE / 8, chance.word());
+    }
+    if chance.one_in(2) {
+        // A hole, which the rest of the mapping's drop then finds.
+        let hole = mapping.base().wrapping_add(chance.below(pages as u64) as usize * PAGE);
+        // SAFETY: the mapping is not used again but to be dropped, which an error does not hurt.
+        let _ = unsafe { unmap(hole, PAGE) };
     }
 }
 

@@ -28,6 +28,7 @@ use spin::{Mutex, Once};
 
 use super::space::Doomed;
 use super::{control, windows};
+use crate::dma::SharedPages;
 use crate::lock::InterruptsOff;
 use crate::memory::frames::Frame;
 use crate::memory::{FrameNumber, this_core};
@@ -107,6 +108,7 @@ pub(super) struct Holds {
     pub frames: FrameList,
     pub window: Option<Range<u64>>,
     pub space: Option<Doomed>,
+    pub shared: Vec<SharedPages>,
 }
 
 impl Flush {
@@ -164,7 +166,8 @@ impl Flush {
     }
 
     fn holds_nothing(&self) -> bool {
-        self.holds.frames.is_empty() && self.holds.window.is_none() && self.holds.space.is_none()
+        let Holds { frames, window, space, shared } = &self.holds;
+        frames.is_empty() && window.is_none() && space.is_none() && shared.is_empty()
     }
 }
 

@@ -7,6 +7,8 @@
 //! | `tables` | four levels of tables as a data structure (pure) |
 //! | `kernel` | what the upper half holds, built once |
 //! | `space` | the lower half: one process |
+//! | `pcid` | process-context identifiers, given and taken back |
+//! | `shared` | what keeps shared pages alive while they are mapped (pure) |
 //! | `windows` | kernel pages mapped one by one: stacks, devices |
 //! | `flush` | frames wait until no core can reach them |
 //! | `trampoline` | tables for a core that is just waking up |
@@ -21,6 +23,10 @@ mod control;
 pub mod flush;
 #[cfg(target_os = "none")]
 mod kernel;
+#[cfg(target_os = "none")]
+mod pcid;
+#[cfg(any(test, target_os = "none"))]
+mod shared;
 #[cfg(target_os = "none")]
 mod space;
 #[cfg(target_os = "none")]

@@ -17,9 +17,12 @@ use super::control::{self, KEEP_TRANSLATIONS};
 use super::entry::{Access, Backing, Caching, Entry, Owner, PageSize};
 use super::flush::{CoreSet, Flush, Holds};
 use super::kernel::{self, FrameTables};
+use super::pcid;
+use super::shared::{NoRoom, SharedRanges};
 use super::tables::{MapError, TableFrames, Tables, Translation, Visited};
+use crate::dma::SharedPages;
 use crate::memory::frames::Frame;
-use crate::memory::{FRAME_SIZE, FrameNumber, VirtAddr, direct_map, this_core};
+use crate::memory::{FRAME_SIZE, FrameNumber, PhysAddr, VirtAddr, direct_map, this_core};
 
 const PAGE: u64 = FRAME_SIZE as u64;
 /// First address a process may map: page 0 stays unmapped, for null pointers.
@@ -39,7 +42,14 @@ pub struct AddressSpace {
     /// Cores that may hold translations.
     cores: AtomicU64,
     /// Held while the tables change.
-    usage: Mutex<SpaceUsage>,
+    usage: Mutex<Usage>,
+}
+
+/// What is mapped, and what keeps it alive that is not the space's own.
+#[derive(Default)]
+struct Usage {
+    pages: u64,
+    shared: SharedRanges,
 }
 
 /// Frames that a space holds.
@@ -94,23 +104,43 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Maps a frame that someone else owns and keeps: shared memory, a device's registers.
-    ///
-    /// # Safety
-    /// The frame stays what it is until it is unmapped here and the flush is complete, and ring 3
-    /// may do to it what `access` says.
-    pub unsafe fn map_borrowed(
+    /// Maps shared pages from `start` on, all of them or none, and keeps them until they are
+    /// unmapped and no core can reach them. [`protect`](Self::protect) gives no more than `most`.
+    pub fn map_shared(
         &self,
-        page: VirtAddr,
-        frame: FrameNumber,
+        start: VirtAddr,
+        pages: &SharedPages,
         access: Access,
+        most: Access,
     ) -> Result<(), MapError> {
-        check_range(page, 1)?;
+        let count = pages.count() as u64;
+        check_range(start, count)?;
         let mut usage = self.usage.lock();
-        let entry = user_page(frame, access, Backing::Borrowed);
-        self.tables().map(page, PageSize::Small, entry, Owner::User)?;
-        usage.pages += 1;
-        Ok(())
+        usage.shared.make_room().map_err(|NoRoom| MapError::TooManyPieces)?;
+        let mut done = 0;
+        let result = pages_from(start, count).zip(0..).try_for_each(|(page, index)| {
+            let address = pages.page(index).ok_or(MapError::BadRange)?;
+            let frame = FrameNumber::containing(PhysAddr(address.0));
+            let entry = user_page(frame, access, Backing::Borrowed);
+            self.tables().map(page, PageSize::Small, entry, Owner::User)?;
+            done += 1;
+            Ok(())
+        });
+        usage.pages += done;
+        if let Some(mapped) = pages.part(0..done as usize) {
+            usage.shared.add(start.0 / PAGE, mapped, most);
+        }
+        drop(usage);
+        if result.is_err() && done > 0 {
+            drop(self.unmap(start, done));
+        }
+        result
+    }
+
+    /// Whether `pages` pages from `start` on may be used so, as far as they are shared.
+    pub fn may_protect(&self, start: VirtAddr, pages: u64, access: Access) -> bool {
+        let first = start.0 / PAGE;
+        self.usage.lock().shared.allow(&(first..first.saturating_add(pages)), access)
     }
 
     /// Takes away `pages` pages from `start` on, all of which must be mapped.
@@ -123,17 +153,22 @@ impl AddressSpace {
         // more.
         let tables = 3 + pages.div_ceil(512) + pages.div_ceil(512 * 512) + 2;
         holds.frames.reserve((pages + tables) as usize).map_err(|_| MapError::OutOfFrames)?;
+        let range = start.0 / PAGE..start.0 / PAGE + pages;
+        let prepared = usage.shared.prepare(&range, &mut holds.shared);
+        prepared.map_err(|NoRoom| MapError::OutOfFrames)?;
         for page in pages_from(start, pages) {
             let entry = self.tables().unmap(page, Owner::User, |table| holds.frames.push(table));
             if let Some(entry) = entry.filter(|entry| entry.is_owned()) {
                 holds.frames.push(entry.frame());
             }
         }
+        usage.shared.take(&range, &mut holds.shared);
         usage.pages -= pages;
         Ok(self.flush(start, pages, holds))
     }
 
-    /// Changes what may be done with `pages` pages from `start` on, all of which must be mapped.
+    /// Changes what may be done with `pages` pages from `start` on, all of which must be mapped;
+    /// of shared ones see [`may_protect`](Self::may_protect).
     pub fn protect(&self, start: VirtAddr, pages: u64, access: Access) -> Result<Flush, MapError> {
         check_range(start, pages)?;
         let _usage = self.usage.lock();
@@ -219,7 +254,7 @@ impl AddressSpace {
 
     /// Frames held.
     pub fn usage(&self) -> SpaceUsage {
-        *self.usage.lock()
+        SpaceUsage { pages: self.usage.lock().pages }
     }
 
     /// The value for CR3 that takes this space on this core, for entry code that loads it itself.
@@ -292,7 +327,8 @@ impl AddressSpace {
     fn doom(&self) -> Flush {
         FrameTables.table(self.root)[256].fetch_or(DOOMED, Ordering::SeqCst);
         leave_if_doomed();
-        let doomed = Doomed { root: self.root, pcid: self.pcid };
+        let shared = core::mem::take(&mut self.usage.lock().shared);
+        let doomed = Doomed { root: self.root, pcid: self.pcid, _shared: shared };
         let holds = Holds { space: Some(doomed), ..Holds::default() };
         Flush::request(self.cores.load(Ordering::SeqCst), holds)
     }
@@ -308,6 +344,7 @@ impl Drop for AddressSpace {
 pub(super) struct Doomed {
     root: FrameNumber,
     pcid: u16,
+    _shared: SharedRanges,
 }
 
 impl Doomed {
@@ -352,36 +389,6 @@ fn check_range(start: VirtAddr, pages: u64) -> Result<(), MapError> {
 
 fn pages_from(start: VirtAddr, pages: u64) -> impl Iterator<Item = VirtAddr> {
     (0..pages).map(move |index| VirtAddr(start.0 + index * PAGE))
-}
-
-/// Process-context identifiers 1 to 4095; 0 is the kernel's, and shared when there is none left.
-mod pcid {
-    use core::sync::atomic::{AtomicU64, Ordering};
-
-    static TAKEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
-
-    pub fn take() -> u16 {
-        for (index, word) in TAKEN.iter().enumerate() {
-            let reserved = u64::from(index == 0);
-            loop {
-                let taken = word.load(Ordering::Relaxed);
-                let bit = (taken | reserved).trailing_ones();
-                if bit == 64 {
-                    break;
-                }
-                if word.fetch_or(1 << bit, Ordering::Relaxed) >> bit & 1 == 0 {
-                    return (index * 64) as u16 + bit as u16;
-                }
-            }
-        }
-        0
-    }
-
-    pub fn give(pcid: u16) {
-        if pcid != 0 {
-            TAKEN[usize::from(pcid / 64)].fetch_and(!(1 << (pcid % 64)), Ordering::Relaxed);
-        }
-    }
 }
 
 const _: () = assert!(core::mem::size_of::<CoreSet>() == 8);

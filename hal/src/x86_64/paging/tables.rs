@@ -38,6 +38,9 @@ pub enum MapError {
     /// Nothing is mapped there.
     #[error("the range is not mapped")]
     NotMapped,
+    /// So many pieces of shared memory are mapped that no more are kept track of. Unmap one first.
+    #[error("too many pieces of shared memory are mapped")]
+    TooManyPieces,
 }
 
 /// What an address leads to.

@@ -46,7 +46,7 @@ pub struct Plan {
 }
 
 /// Why there is no complete table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BenchError {
     /// The suite does not run.
     #[error("the suite `bench` did not run: {0}")]

@@ -43,7 +43,7 @@ const HELP: &[(&str, &str)] = &[
     ("log [LEVEL]", "last lines of the kernel log, or set its level (off … trace)"),
     ("syslog [CORE]", "last system calls of a core"),
     ("programs", "ring-3 programs that can be run"),
-    ("run NAME [ARG…]", "run one; Ctrl-C kills it"),
+    ("run NAME [ARG…] [--disk DISK[:ro|:rw]]", "run one, with these disks; Ctrl-C kills it"),
     ("bench [quick] [PREFIX]", "measure, and show the table"),
     ("pci", "functions on the bus, and their drivers"),
     ("disks", "disks and partitions"),
