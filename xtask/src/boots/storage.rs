@@ -105,8 +105,9 @@ const AHCI: &[Step] = &[
     Type("poweroff"),
 ];
 
-/// Four NVMe controllers and two of AHCI, each in another mode.
+/// Four NVMe controllers and two of AHCI, each in another mode; one namespace is refused.
 const MANY: &[Step] = &[
+    Await("namespace 2 is not used: blocks carry 8 bytes of metadata each"),
     Ask("irq nvme1n1 poll", ": poll"),
     Ask("irq nvme2n1 msix", ": msix"),
     Ask("irq nvme3n1 adaptive", ": adaptive"),
@@ -269,6 +270,7 @@ pub const BOOTS: &[Boot] = &[
         disks: &[
             Disk { holds: blocks(&[], &[pattern(8, 2000, 1)]), ..BLANK },
             Disk { port: Port::Nvme(2, 1), holds: blocks(&[], &[pattern(8, 2000, 2)]), ..BLANK },
+            Disk { port: Port::Nvme(2, 2), properties: "ms=8", ..BLANK },
             Disk { port: Port::Nvme(3, 1), holds: blocks(&[], &[pattern(8, 2000, 3)]), ..BLANK },
             Disk { port: Port::OtherAhci(2), holds: blocks(&[], &[pattern(8, 2000, 4)]), ..BLANK },
             Disk { port: Port::Ahci(3), holds: blocks(&[], &[pattern(8, 2000, 5)]), ..BLANK },
