@@ -22,7 +22,7 @@
 //! | `doorbell`, `lists`, `gate` | doorbells in memory; how commands name memory; who may submit |
 //! | `supervision`, `recovery` | what goes wrong, and the ladder: abort, queue, controller, give up |
 //! | `events`, `report` | what the controller reports, unasked and asked |
-//! | `namespace` | a namespace as a storage device |
+//! | `namespace`, `transfer` | a namespace as a storage device; the short way of a read or write |
 //!
 //! There is a queue pair for each core the driver is given: submitters use that of the core they run
 //! on, and its reaper is a task there. Where the controller grants fewer, cores share; where there
@@ -53,6 +53,7 @@ mod scan;
 mod supervision;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use alloc::string::String;
 use alloc::sync::Arc;

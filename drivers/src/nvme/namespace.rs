@@ -1,6 +1,7 @@
 //! A namespace as a storage device.
 
 use alloc::sync::Arc;
+use core::future::Future;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,7 @@ use protocols::nvme::{
 
 use super::Controller;
 use super::queue::{Cargo, Ended};
+use super::transfer::Carrying;
 use crate::storage::{
     Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
@@ -81,8 +83,19 @@ impl<P: Platform> Namespace<P> {
         }
     }
 
+    /// The number of the namespace, towards the controller.
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// How many blocks the operation is about, if it may begin.
-    fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<u32, StorageError> {
+    #[inline]
+    pub(super) fn check(
+        &self,
+        what: Transfer,
+        lba: Lba,
+        bytes: usize,
+    ) -> Result<u32, StorageError> {
         if what == Transfer::Write {
             self.check_writable()?;
         }
@@ -97,7 +110,7 @@ impl<P: Platform> Namespace<P> {
     }
 
     #[inline]
-    fn verdict(&self, ended: Ended) -> Result<(), StorageError> {
+    pub(super) fn verdict(&self, ended: Ended) -> Result<(), StorageError> {
         match ended {
             Ended::Done { status, .. } if status.is_success() => Ok(()),
             other => Err(self.failure(other)),
@@ -147,19 +160,14 @@ impl<P: Platform> StorageDevice for Namespace<P> {
         &self.info
     }
 
-    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
-        let blocks = match self.check(what, lba, memory.bytes()) {
-            Ok(blocks) => blocks,
-            Err(error) => return Completion::refused(error, memory),
-        };
-        let command = match what {
-            Transfer::Read => Command::read(self.id, lba.0, blocks),
-            Transfer::Write => Command::write(self.id, lba.0, blocks),
-        };
-        let queue = self.controller.queue_here::<P>();
-        let cargo = Some((memory, what.direction()));
-        let finished = queue.carry_out::<P>(command, cargo).await;
-        Completion { result: self.verdict(finished.result), buf: finished.returned.flatten() }
+    #[inline]
+    fn transfer(
+        &self,
+        what: Transfer,
+        lba: Lba,
+        memory: Memory,
+    ) -> impl Future<Output = Completion<Memory>> {
+        Carrying::new(self, what, lba, memory)
     }
 
     async fn flush(&self) -> Result<(), StorageError> {

@@ -14,10 +14,10 @@
 //! the note. So after the last note there is a notification, after that a turn of the reaper, and
 //! that turn rings. Nothing of this is lock-free but the notification, which the executor checks.
 
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::Waker;
 
 use executor::sync::Notify;
 use executor::{Instant, Platform, timeout};
@@ -103,7 +103,7 @@ pub(super) struct Queue {
 pub(super) type Cargo = Option<(Memory, Direction)>;
 
 /// What became of the attempt to submit.
-enum Attempt<'a> {
+pub(super) enum Attempt<'a> {
     Started(Submitted<'a, Option<Loan>, Ended>),
     NotNow(Option<Memory>),
     Refused(Option<Memory>, Ended),
@@ -200,24 +200,13 @@ impl Queue {
         Page(self.addresses.1.0)
     }
 
-    /// Has the controller carry out `command` with the memory of `cargo`, and waits for it. The way
-    /// through a queue that has room and is open is short: there is no future but the slot's.
-    #[inline]
+    /// Has the controller carry out `command` with the memory of `cargo`, and waits for it.
     pub(super) async fn carry_out<P: Platform>(
         &self,
         command: Command,
         cargo: Cargo,
     ) -> Finished<Option<Memory>, Ended> {
-        let deadline = P::now().after(self.limit_ticks);
-        let (memory, direction) = split(cargo);
-        match self.start(command, memory, direction, deadline) {
-            Attempt::Started(submitted) => submitted.await,
-            Attempt::Refused(memory, result) => Finished { result, returned: Some(memory) },
-            Attempt::NotNow(memory) => {
-                let waiting = self.wait_and_carry_out::<P>(command, memory, direction, deadline);
-                Box::pin(waiting).await
-            }
-        }
+        self.carry_out_until::<P>(command, cargo, self.deadline::<P>()).await
     }
 
     /// The same, and it is overdue from `deadline` on.
@@ -227,23 +216,16 @@ impl Queue {
         cargo: Cargo,
         deadline: Instant,
     ) -> Finished<Option<Memory>, Ended> {
-        let (memory, direction) = split(cargo);
-        self.wait_and_carry_out::<P>(command, memory, direction, deadline).await
-    }
-
-    async fn wait_and_carry_out<P: Platform>(
-        &self,
-        command: Command,
-        mut memory: Option<Memory>,
-        direction: Direction,
-        deadline: Instant,
-    ) -> Finished<Option<Memory>, Ended> {
+        let (mut memory, direction) = match cargo {
+            Some((memory, direction)) => (Some(memory), direction),
+            None => (None, Direction::Both),
+        };
         loop {
             let reserved = match self.wait_for_room::<P>(deadline).await {
                 Ok(reserved) => reserved,
                 Err(result) => return Finished { result, returned: Some(memory) },
             };
-            match self.attempt(reserved, command, memory, direction, deadline) {
+            match self.attempt(reserved, command, memory, direction, deadline, None) {
                 Attempt::Started(submitted) => return submitted.await,
                 Attempt::Refused(memory, result) => {
                     return Finished { result, returned: Some(memory) };
@@ -269,18 +251,29 @@ impl Queue {
         }
     }
 
+    /// Submits `command` if there is room, to end by waking `waker`.
     #[inline]
-    fn start(
+    pub(super) fn start(
         &self,
         command: Command,
         memory: Option<Memory>,
         direction: Direction,
         deadline: Instant,
+        waker: &Waker,
     ) -> Attempt<'_> {
         match self.slots.try_reserve() {
-            Some(reserved) => self.attempt(reserved, command, memory, direction, deadline),
+            Some(reserved) => {
+                let waker = Some(waker.clone());
+                self.attempt(reserved, command, memory, direction, deadline, waker)
+            }
             None => Attempt::NotNow(memory),
         }
+    }
+
+    /// When a command that is submitted now is overdue.
+    #[inline]
+    pub(super) fn deadline<P: Platform>(&self) -> Instant {
+        P::now().after(self.limit_ticks)
     }
 
     #[inline]
@@ -291,6 +284,7 @@ impl Queue {
         memory: Option<Memory>,
         direction: Direction,
         deadline: Instant,
+        waker: Option<Waker>,
     ) -> Attempt<'a> {
         let loan = memory.map(|memory| memory.lend(direction));
         let command = match &loan {
@@ -308,7 +302,11 @@ impl Queue {
             _ => return Attempt::Refused(loan.reclaim(), Ended::Gone),
         };
         let entry = command.called(reserved.id().0);
-        let started = reserved.submit(loan, Ticks(deadline.0));
+        let deadline = Ticks(deadline.0);
+        let started = match waker {
+            Some(waker) => reserved.submit_for(loan, deadline, waker),
+            None => reserved.submit(loan, deadline),
+        };
         ring.set_entry(usize::from(*tail), entry.0);
         *tail = if *tail + 1 == self.entries { 0 } else { *tail + 1 };
         *submitted += 1;
@@ -330,12 +328,5 @@ impl Queue {
             Tell::Nobody => {}
         }
         Attempt::Started(started)
-    }
-}
-
-fn split(cargo: Cargo) -> (Option<Memory>, Direction) {
-    match cargo {
-        Some((memory, direction)) => (Some(memory), direction),
-        None => (None, Direction::Both),
     }
 }

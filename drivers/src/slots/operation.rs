@@ -71,6 +71,20 @@ impl<'a, T: Lent, R> Reservation<'a, T, R> {
         table.state.with(|state| state.slot(index).submit(lent, deadline));
         Submitted { table: Some(table), index, id, polled: Polled::No }
     }
+
+    /// As [`submit`](Self::submit), and wakes `waker` when the command ends: the task need not look
+    /// before that.
+    #[inline]
+    pub fn submit_for(self, lent: T, deadline: Ticks, waker: Waker) -> Submitted<'a, T, R> {
+        let (table, index, id) = (self.table, self.index, self.id);
+        core::mem::forget(self);
+        // A free slot has no waker: nothing is dropped here.
+        let _none = table.state.with(|state| {
+            state.slot(index).submit(lent, deadline);
+            state.slot(index).register(waker)
+        });
+        Submitted { table: Some(table), index, id, polled: Polled::Yes }
+    }
 }
 
 impl<T: Lent, R> Drop for Reservation<'_, T, R> {

@@ -84,11 +84,8 @@ impl SharedPagesBuilder {
         self.pages.iter_mut().for_each(|page| page.set_shared(true));
         let count = self.pages.len();
         SHARED_PAGES.fetch_add(count, Ordering::Relaxed);
-        (count > 0).then(|| SharedPages {
-            list: Arc::new(List(self.pages)),
-            first: 0,
-            count: count as u32,
-        })
+        let list = Arc::new(List(self.pages));
+        (count > 0).then_some(SharedPages { list, first: 0, count: count as u32 })
     }
 }
 

@@ -6,7 +6,8 @@
 //!   of `piece=N` pages each (default 1);
 //! - `zero=LBA:BLOCKS`, `flush`;
 //! - `bench`: reports `ring3.read4k.qd1` and `ring3.read4k.qd32`; `bench=write` also
-//!   `ring3.write4k.qd32`, over whatever is on the disk. `ms=N` for each (default 500).
+//!   `ring3.write4k.qd32`, over whatever is on the disk. `ms=N` for each (default 500), `filter=PREFIX`
+//!   for some of them.
 //!
 //! `core=N` is the core the service is to use.
 #![cfg_attr(target_os = "none", no_std)]

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bench::abi::PAGE;
 use bench::abi::metric::{Metric, Unit};
 use bench::abi::start::tag;
+use bench::arguments::wanted;
 use bench::measure::per_second;
 use bench::println;
 use bench::runtime::block::{BlockDevice, Buffer};
@@ -36,13 +37,15 @@ pub async fn run(
     writes: bool,
 ) -> Result<(), Why> {
     let ticks = clock::ticks_in(asked.ms * 1_000_000);
-    let mut latencies = one_by_one(disk, ticks).await?;
-    report(env, "ring3.read4k.qd1", Unit::Ticks, &mut latencies)?;
-    let mut rates = many(disk, ticks, Work::Read).await?;
-    report(env, "ring3.read4k.qd32", Unit::PerSecond, &mut rates)?;
-    if writes {
-        let mut rates = many(disk, ticks, Work::Write).await?;
-        report(env, "ring3.write4k.qd32", Unit::PerSecond, &mut rates)?;
+    if wanted(env.args(), "ring3.read4k.qd1") {
+        let mut latencies = one_by_one(disk, ticks).await?;
+        report(env, "ring3.read4k.qd1", Unit::Ticks, &mut latencies)?;
+    }
+    for (name, work) in [("ring3.read4k.qd32", Work::Read), ("ring3.write4k.qd32", Work::Write)] {
+        if wanted(env.args(), name) && (work == Work::Read || writes) {
+            let mut rates = many(disk, ticks, work).await?;
+            report(env, name, Unit::PerSecond, &mut rates)?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The benchmark: what the kernel measures of itself, then the ring-3 suite `bench`, then the
 //! table.
 
+mod ring3;
 mod storage;
 mod wake;
 
@@ -99,6 +100,7 @@ pub async fn run(plan: &Plan) -> Result<(), BenchError> {
 async fn measure_all(plan: &Plan) -> Result<(), BenchError> {
     own_figures(plan).await?;
     storage::figures(plan).await?;
+    ring3::figures(plan).await?;
     suite(plan).await
 }
 

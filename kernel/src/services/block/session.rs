@@ -33,6 +33,8 @@ use protocols::block_ring::{
 
 /// Requests and completions handled before other tasks have a turn.
 const BATCH: usize = 64;
+/// Most requests with the disk at a time: others have sessions too. The rest waits in the ring.
+const IN_FLIGHT_MAX: u64 = 128;
 /// Turns without anything before it sleeps.
 const PATIENCE: u32 = 64;
 
@@ -102,7 +104,7 @@ impl Session {
         let mut in_vain = 0;
         while doorbell.is_held() {
             let mut found = 0;
-            while found < BATCH {
+            while found < BATCH && server.in_flight() < IN_FLIGHT_MAX {
                 match server.next(&ring)? {
                     Next::Request(request) => in_flight.push(carry_out(disk, pages, request)),
                     Next::Refused(completion) => server.post(&ring, completion),
@@ -127,7 +129,7 @@ impl Session {
                 continue;
             }
             server.fall_asleep(&ring);
-            if !server.is_due(&ring)? {
+            if server.in_flight() >= IN_FLIGHT_MAX || !server.is_due(&ring)? {
                 match wait(doorbell, &mut in_flight).await {
                     Woken::Rung => {}
                     Woken::Done(done) => server.post(&ring, done),
