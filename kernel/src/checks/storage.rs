@@ -5,6 +5,7 @@ use crate::clock::frequency;
 use crate::devices::{self, Block};
 use crate::platform::Pollux;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use drivers::completion::CompletionMode;
@@ -17,6 +18,7 @@ use protocols::pattern;
 checks! { "storage", 120:
     edu_copies_polled_and_interrupted,
     what_every_core_writes_is_read_in_every_mode,
+    modes_change_while_every_core_works,
     reads_dropped_in_flight_land_nowhere,
     what_is_beyond_the_end_is_refused,
 }
@@ -73,6 +75,45 @@ async fn what_every_core_writes_is_read_in_every_mode() -> Finding {
         }
         block.set_completion_mode(before);
         block.flush().await.map_err(|error| format!("{}: {error}", block.name()))?;
+    }
+    Ok(())
+}
+
+/// Rounds of work of each core, and milliseconds between two changes of mode.
+const ROUNDS: usize = 20;
+const CHANGE_MS: u64 = 1;
+
+async fn modes_change_while_every_core_works() -> Finding {
+    for block in disks() {
+        let before = block.completion_mode();
+        let at_work = Arc::new(AtomicU64::new(0));
+        let works: Vec<_> = cores()
+            .map(|core| {
+                let (block, at_work) = (block.clone(), at_work.clone());
+                at_work.fetch_add(1, Relaxed);
+                let make = move || async move {
+                    let mut found = Ok(());
+                    for round in 0..ROUNDS {
+                        let seed = MODES[round % MODES.len()];
+                        found = found.and(write_and_read(&block, core.0, seed).await);
+                    }
+                    at_work.fetch_sub(1, Relaxed);
+                    found
+                };
+                spawn_on::<Pollux, _, _>(core, "disk", Priority::Normal, make)
+            })
+            .collect();
+        for mode in MODES.iter().cycle() {
+            block.set_completion_mode(*mode);
+            executor::sleep::<Pollux>(frequency() * CHANGE_MS / 1000).await;
+            if at_work.load(Relaxed) == 0 {
+                break;
+            }
+        }
+        block.set_completion_mode(before);
+        for work in works {
+            work.await.map_err(|error| format!("{error}"))??;
+        }
     }
     Ok(())
 }

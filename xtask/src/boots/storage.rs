@@ -72,7 +72,7 @@ const NVME: &[Step] = &[
     Ask("pattern check nvme1n3 131071 1 23", "pattern: 1 block"),
     Ask("pattern write nvme1n3 0 1 9", "read-only"),
     Ask("flush nvme1n1", "will stay"),
-    Type("health nvme1n1"),
+    Ask("health nvme1n1", "warnings: none"),
     Type("poweroff"),
 ];
 
@@ -105,8 +105,9 @@ const AHCI: &[Step] = &[
     Type("poweroff"),
 ];
 
-/// Four NVMe controllers and two of AHCI, each in another mode.
+/// Four NVMe controllers and two of AHCI, each in another mode; one namespace is refused.
 const MANY: &[Step] = &[
+    Await("namespace 2 is not used: blocks carry 8 bytes of metadata each"),
     Ask("irq nvme1n1 poll", ": poll"),
     Ask("irq nvme2n1 msix", ": msix"),
     Ask("irq nvme3n1 adaptive", ": adaptive"),
@@ -149,7 +150,7 @@ const FAULTY: &[Step] = &[
     Ask("pattern write sata0 60000 16 1", "failed"),
     Ask("pattern write sata0 60016 16 2", "pattern: 16 blocks written"),
     Ask("pattern check sata0 60016 16 2", "pattern: 16 blocks as they should be"),
-    Ask("health nvme1n1", "error"),
+    Ask("health nvme1n1", "error log: "),
     Type("poweroff"),
 ];
 
@@ -188,7 +189,8 @@ const FAT32: Volume = Volume {
 };
 const FAT12: Volume = Volume { bits: 12, before: &[SMALL], after: &[SMALL, HELLO] };
 /// On whole disks, of NVMe and 4096-byte blocks, and of AHCI.
-const FAT16_4096: Volume = Volume { bits: 16, before: &[], after: &[COPY, SMALL] };
+const FAT16_4096: Volume =
+    Volume { bits: 16, before: &[], after: &[COPY, SMALL, text_file("new/nothing.text", "")] };
 const FAT16: Volume = Volume { bits: 16, before: &[OLD], after: &[OLD, COPY, HELLO] };
 
 const PARTITIONS: &[(u64, Area)] = &[
@@ -201,15 +203,17 @@ const FAT: &[Step] = &[
     Ask("ls nvme1n1p1", "HELLO.TXT"),
     Ask("cat nvme1n1p1:/HELLO.TXT", "hello from the host"),
     Ask("ls nvme1n1p1:/notes/deep", "a-long-name.data"),
-    Type("cp nvme1n1p1:/notes/deep/a-long-name.data sata0:/a-copy.data"),
-    Type("cp nvme1n1p1:/HELLO.TXT sata0:/HELLO.TXT"),
+    Ask("cp nvme1n1p1:/notes/deep/a-long-name.data sata0:/a-copy.data", "cp: 300,001 bytes"),
+    Ask("cp nvme1n1p1:/HELLO.TXT sata0:/HELLO.TXT", "cp: 20 bytes"),
     Ask("ls sata0", "a-copy.data"),
-    Type("cp sata0:/a-copy.data nvme2n1:/a-copy.data"),
-    Type("cp nvme1n1p1:/SMALL.BIN nvme2n1:/SMALL.BIN"),
+    Ask("cp sata0:/a-copy.data nvme2n1:/a-copy.data", "cp: 300,001 bytes"),
+    Ask("cp nvme1n1p1:/SMALL.BIN nvme2n1:/SMALL.BIN", "cp: 513 bytes"),
     Ask("ls nvme2n1", "SMALL.BIN"),
-    Type("cp nvme2n1:/a-copy.data nvme1n1p1:/a-copy.data"),
-    Type("cp sata0:/HELLO.TXT nvme1n1p3:/HELLO.TXT"),
-    Type("rm nvme1n1p1:/OLD.BIN"),
+    Ask("cp nvme2n1:/a-copy.data nvme1n1p1:/a-copy.data", "cp: 300,001 bytes"),
+    Ask("cp sata0:/HELLO.TXT nvme1n1p3:/HELLO.TXT", "cp: 20 bytes"),
+    Ask("mkdir nvme2n1:/new", "mkdir: "),
+    Ask("cp nvme1n1p1:/EMPTY nvme2n1:/new/nothing.text", "cp: 0 bytes"),
+    Ask("rm nvme1n1p1:/OLD.BIN", "rm: "),
     Ask("cat nvme1n1p3:/HELLO.TXT", "hello from the host"),
     Ask("cat nvme1n1p1:/OLD.BIN", "cat: "),
     // The partition between them is raw; it ends where the last begins.
@@ -266,6 +270,7 @@ pub const BOOTS: &[Boot] = &[
         disks: &[
             Disk { holds: blocks(&[], &[pattern(8, 2000, 1)]), ..BLANK },
             Disk { port: Port::Nvme(2, 1), holds: blocks(&[], &[pattern(8, 2000, 2)]), ..BLANK },
+            Disk { port: Port::Nvme(2, 2), properties: "ms=8", ..BLANK },
             Disk { port: Port::Nvme(3, 1), holds: blocks(&[], &[pattern(8, 2000, 3)]), ..BLANK },
             Disk { port: Port::OtherAhci(2), holds: blocks(&[], &[pattern(8, 2000, 4)]), ..BLANK },
             Disk { port: Port::Ahci(3), holds: blocks(&[], &[pattern(8, 2000, 5)]), ..BLANK },
