@@ -27,7 +27,7 @@ impl Lists {
     }
 
     /// The words that name `loan`, for the command of slot `slot`, which must be reserved.
-    #[inline]
+    #[inline(always)]
     pub(super) fn describe(&self, slot: usize, loan: &Loan) -> Result<Prp, DmaError> {
         let pages = loan.bytes().div_ceil(PAGE_BYTES);
         let first = loan.page(0).0;
@@ -38,6 +38,7 @@ impl Lists {
         })
     }
 
+    #[inline(never)]
     fn fill(&self, slot: usize, plan: ListPlan, loan: &Loan) -> Result<DeviceAddress, DmaError> {
         let mut kept = self.slots.get(slot).ok_or(DmaError::BadSize)?.lock();
         let words = plan.pages() * LIST_ENTRIES;

@@ -225,7 +225,7 @@ impl Queue {
                 Ok(reserved) => reserved,
                 Err(result) => return Finished { result, returned: Some(memory) },
             };
-            match self.attempt(reserved, command, memory, direction, deadline, None) {
+            match self.attempt_again(reserved, command, memory, direction, deadline) {
                 Attempt::Started(submitted) => return submitted.await,
                 Attempt::Refused(memory, result) => {
                     return Finished { result, returned: Some(memory) };
@@ -252,7 +252,7 @@ impl Queue {
     }
 
     /// Submits `command` if there is room, to end by waking `waker`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start(
         &self,
         command: Command,
@@ -271,12 +271,25 @@ impl Queue {
     }
 
     /// When a command that is submitted now is overdue.
-    #[inline]
+    #[inline(always)]
     pub(super) fn deadline<P: Platform>(&self) -> Instant {
         P::now().after(self.limit_ticks)
     }
 
-    #[inline]
+    /// Of the two places that attempt, only the short way is worth being laid out on the spot.
+    #[inline(never)]
+    fn attempt_again<'a>(
+        &'a self,
+        reserved: Reservation<'a, Option<Loan>, Ended>,
+        command: Command,
+        memory: Option<Memory>,
+        direction: Direction,
+        deadline: Instant,
+    ) -> Attempt<'a> {
+        self.attempt(reserved, command, memory, direction, deadline, None)
+    }
+
+    #[inline(always)]
     fn attempt<'a>(
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,

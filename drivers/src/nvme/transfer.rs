@@ -48,7 +48,7 @@ impl<'a, P: Platform> Carrying<'a, P> {
     }
 
     /// The first step. `Some`: it was refused.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, context: &mut Context<'_>) -> Option<Completion<Memory>> {
         let State::Asked(memory) = core::mem::replace(&mut self.state, State::Over) else {
             return None;

@@ -50,12 +50,12 @@ impl FreeList {
     }
 
     /// A slot, unless none is free or somebody waits for one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self) -> Option<u16> {
         if self.waiting.is_empty() { self.pop() } else { None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) -> Option<u16> {
         let index = self.first;
         self.first = *self.next.get(usize::from(index))?;
@@ -64,16 +64,33 @@ impl FreeList {
     }
 
     /// Gives a slot back: to the one who waited longest, if anybody does; that one is to be woken.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub(super) fn give_back(&mut self, index: u16) -> Option<Waker> {
-        if !self.waiting.is_empty() {
-            let longest = self.waiting.iter_mut().find(|waiter| waiter.granted.is_none());
-            if let Some(waiter) = longest {
+        if self.waiting.is_empty() {
+            self.push(index);
+            return None;
+        }
+        self.grant(index)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grant(&mut self, index: u16) -> Option<Waker> {
+        match self.waiting.iter_mut().find(|waiter| waiter.granted.is_none()) {
+            Some(waiter) => {
                 waiter.granted = Some(index);
-                return waiter.waker.take();
+                waiter.waker.take()
+            }
+            None => {
+                self.push(index);
+                None
             }
         }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, index: u16) {
         if self.first == NONE {
             self.first = index;
         } else {
@@ -82,7 +99,6 @@ impl FreeList {
         self.next[usize::from(index)] = NONE;
         self.last = index;
         self.count += 1;
-        None
     }
 
     /// Takes a slot or joins the line. `None` and a ticket: wait, then ask again with it. What is

@@ -13,6 +13,7 @@ impl<T> Lock<T> {
     }
 
     #[cfg(not(loom))]
+    #[inline(always)]
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
         act(&mut self.0.lock())
     }

@@ -116,7 +116,7 @@ impl<T: Lent, R> SlotTable<T, R> {
     }
 
     /// A slot, if one is free and nobody waits for it.
-    #[inline]
+    #[inline(always)]
     pub fn try_reserve(&self) -> Option<Reservation<'_, T, R>> {
         let (index, generation) = self.state.with(|state| {
             let index = state.free.take()?;
@@ -135,7 +135,7 @@ impl<T: Lent, R> SlotTable<T, R> {
     }
 
     /// The device has finished command `id`.
-    #[inline]
+    #[inline(always)]
     pub fn complete(&self, id: CommandId, result: R) -> Result<Completed, StaleCompletion> {
         let (ended, next) = self.step(id, |state, index| state.complete(index, result))?;
         Ok(settle(ended, next))
@@ -181,7 +181,7 @@ impl<T: Lent, R> SlotTable<T, R> {
     }
 
     /// Takes a step with the slot that `id` names, if it is still the same command's.
-    #[inline]
+    #[inline(always)]
     fn step<X>(
         &self,
         id: CommandId,
@@ -198,13 +198,13 @@ impl<T: Lent, R> SlotTable<T, R> {
 }
 
 impl<T, R> State<T, R> {
-    #[inline]
+    #[inline(always)]
     fn slot(&mut self, index: u16) -> &mut Slot<T, R> {
         &mut self.slots[usize::from(index)]
     }
 
     /// Completes a slot's command. Whoever is then to have the slot is to be woken.
-    #[inline]
+    #[inline(always)]
     fn complete(
         &mut self,
         index: u16,
@@ -220,7 +220,7 @@ impl<T, R> State<T, R> {
 }
 
 /// Wakes and frees, after unlocking.
-#[inline]
+#[inline(always)]
 fn settle<T: Lent>(ended: Ended<T>, next: Option<Waker>) -> Completed {
     match ended {
         Ended::Wake(waker) => {

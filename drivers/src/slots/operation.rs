@@ -9,7 +9,7 @@ use hal::clock::Ticks;
 
 use super::free::Ticket;
 use super::slot::{Gone, Look};
-use super::{CommandId, Lent, SlotTable, State};
+use super::{CommandId, Lent, SlotTable};
 
 /// Waits for a free slot.
 #[must_use = "futures do nothing unless awaited"]
@@ -74,7 +74,7 @@ impl<'a, T: Lent, R> Reservation<'a, T, R> {
 
     /// As [`submit`](Self::submit), and wakes `waker` when the command ends: the task need not look
     /// before that.
-    #[inline]
+    #[inline(always)]
     pub fn submit_for(self, lent: T, deadline: Ticks, waker: Waker) -> Submitted<'a, T, R> {
         let (table, index, id) = (self.table, self.index, self.id);
         core::mem::forget(self);
@@ -133,42 +133,65 @@ impl<T: Lent, R> Submitted<'_, T, R> {
 impl<T: Lent, R> Future for Submitted<'_, T, R> {
     type Output = Finished<T::Returned, R>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(table) = self.table else { return Poll::Pending };
         let index = self.index;
-        // The first look comes too early, as a rule: it brings its waker along. Later ones are
-        // there because they were woken.
-        let first = core::mem::replace(&mut self.polled, Polled::Yes) == Polled::No;
-        let mut fresh = first.then(|| context.waker().clone());
-        loop {
-            let look = |state: &mut State<T, R>| {
-                let look = state.slot(index).look(context.waker());
-                match look {
-                    Look::NotYet => match fresh.take() {
-                        Some(fresh) => (Look::Known, state.slot(index).register(fresh)),
-                        None => (look, None),
-                    },
-                    Look::Finished { .. } => (look, state.free.give_back(index)),
-                    _ => (look, None),
-                }
+        // Whoever left a waker is here because it was woken.
+        if self.polled == Polled::Yes {
+            let finished = table.state.with(|state| {
+                let (lent, result) = state.slot(index).finish()?;
+                Some((lent, result, state.free.give_back(index)))
+            });
+            if let Some((lent, result, next)) = finished {
+                self.table = None;
+                next.into_iter().for_each(Waker::wake);
+                return finish(lent.map(Lent::reclaim), result);
+            }
+        }
+        self.look(table, context)
+    }
+}
+
+impl<T: Lent, R> Submitted<'_, T, R> {
+    #[inline(never)]
+    fn look(
+        &mut self,
+        table: &SlotTable<T, R>,
+        context: &mut Context<'_>,
+    ) -> Poll<Finished<T::Returned, R>> {
+        let index = self.index;
+        self.polled = Polled::Yes;
+        let mut fresh = Some(context.waker().clone());
+        let (look, other) = table.state.with(|state| {
+            let look = state.slot(index).look(context.waker());
+            let other = match look {
+                Look::NotYet => fresh.take().and_then(|fresh| state.slot(index).register(fresh)),
+                Look::Finished { .. } => state.free.give_back(index),
+                Look::GivenUp(_) | Look::Known => None,
             };
-            match table.state.with(look) {
-                (Look::Known, _old) => return Poll::Pending,
-                (Look::NotYet, _) => fresh = Some(context.waker().clone()),
-                (Look::GivenUp(result), _) => {
-                    self.table = None;
-                    return finish(None, result);
-                }
-                (Look::Finished { lent, result }, next) => {
-                    self.table = None;
-                    next.into_iter().for_each(Waker::wake);
-                    return finish(lent.map(Lent::reclaim), result);
-                }
+            (look, other)
+        });
+        match look {
+            // Another waker was there, perhaps.
+            Look::Known | Look::NotYet => {
+                drop(other);
+                Poll::Pending
+            }
+            Look::GivenUp(result) => {
+                self.table = None;
+                finish(None, result)
+            }
+            Look::Finished { lent, result } => {
+                self.table = None;
+                other.into_iter().for_each(Waker::wake);
+                finish(lent.map(Lent::reclaim), result)
             }
         }
     }
 }
 
+#[inline(always)]
 fn finish<B, R>(returned: Option<B>, result: Option<R>) -> Poll<Finished<B, R>> {
     match result {
         Some(result) => Poll::Ready(Finished { result, returned }),

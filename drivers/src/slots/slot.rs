@@ -82,14 +82,14 @@ impl<T, R> Slot<T, R> {
     }
 
     /// Frees the slot; completions of its past use are stale from here on.
-    #[inline]
+    #[inline(always)]
     fn retire(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.state = State::Free;
     }
 
     /// Free → Reserved. Gives the generation.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reserve(&mut self) -> u16 {
         self.state = State::Reserved;
         self.generation
@@ -101,7 +101,7 @@ impl<T, R> Slot<T, R> {
     }
 
     /// Reserved → InFlight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn submit(&mut self, lent: T, deadline: Ticks) {
         self.lent = Some(lent);
         self.deadline = deadline;
@@ -109,7 +109,7 @@ impl<T, R> Slot<T, R> {
     }
 
     /// InFlight, GivenUp → Done; Orphaned → Free.
-    #[inline]
+    #[inline(always)]
     pub(super) fn complete(&mut self, result: R) -> Result<Ended<T>, NotInFlight> {
         match self.state {
             State::InFlight => {
@@ -155,8 +155,18 @@ impl<T, R> Slot<T, R> {
         matches!(self.state, State::InFlight | State::GivenUp | State::Orphaned)
     }
 
+    /// Done → Free, with what was lent and the result; `None`: it is something else.
+    #[inline(always)]
+    pub(super) fn finish(&mut self) -> Option<(Option<T>, Option<R>)> {
+        if self.state != State::Done {
+            return None;
+        }
+        self.retire();
+        Some((self.lent.take(), self.result.take()))
+    }
+
     /// Done → Free; GivenUp → Orphaned; otherwise says whether `waker` is what will be woken.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look(&mut self, waker: &Waker) -> Look<T, R> {
         match self.state {
             State::Done => {
@@ -175,7 +185,7 @@ impl<T, R> Slot<T, R> {
     }
 
     /// Leaves a waker, in exchange for the one there was.
-    #[inline]
+    #[inline(always)]
     pub(super) fn register(&mut self, waker: Waker) -> Option<Waker> {
         self.waker.replace(waker)
     }
