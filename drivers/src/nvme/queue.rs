@@ -102,12 +102,15 @@ pub(super) struct Queue {
 /// once there is a slot to own it: until then whoever waits may go away with it.
 pub(super) type Cargo = Option<(Memory, Direction)>;
 
-/// What became of the attempt to submit.
-pub(super) enum Attempt<'a> {
-    Started(Submitted<'a, Option<Loan>, Ended>),
-    NotNow(Option<Memory>),
-    Refused(Option<Memory>, Ended),
+/// Why a command was not submitted; its memory stays where it was.
+pub(super) enum NotStarted {
+    /// There is no room, or the queue is being reset: it may wait.
+    NotNow,
+    /// It will not be.
+    Refused(Ended),
 }
+
+type Started<'a> = Result<Submitted<'a, Option<Loan>, Ended>, NotStarted>;
 
 /// Who is to be told of a command.
 enum Tell {
@@ -225,12 +228,12 @@ impl Queue {
                 Ok(reserved) => reserved,
                 Err(result) => return Finished { result, returned: Some(memory) },
             };
-            match self.attempt_again(reserved, command, memory, direction, deadline) {
-                Attempt::Started(submitted) => return submitted.await,
-                Attempt::Refused(memory, result) => {
+            match self.attempt_again(reserved, command, &mut memory, direction, deadline) {
+                Ok(submitted) => return submitted.await,
+                Err(NotStarted::Refused(result)) => {
                     return Finished { result, returned: Some(memory) };
                 }
-                Attempt::NotNow(back) => memory = back,
+                Err(NotStarted::NotNow) => {}
             }
             let open = self.gate.leaves(Passage::Paused);
             if timeout::<P, _>(deadline, open).await.is_err() {
@@ -251,23 +254,19 @@ impl Queue {
         }
     }
 
-    /// Submits `command` if there is room, to end by waking `waker`.
+    /// Submits `command` with what is in `memory` if there is room, to end by waking `waker`.
     #[inline(always)]
     pub(super) fn start(
         &self,
         command: Command,
-        memory: Option<Memory>,
+        memory: &mut Option<Memory>,
         direction: Direction,
         deadline: Instant,
         waker: &Waker,
-    ) -> Attempt<'_> {
-        match self.slots.try_reserve() {
-            Some(reserved) => {
-                let waker = Some(waker.clone());
-                self.attempt(reserved, command, memory, direction, deadline, waker)
-            }
-            None => Attempt::NotNow(memory),
-        }
+    ) -> Started<'_> {
+        let reserved = self.slots.try_reserve().ok_or(NotStarted::NotNow)?;
+        let waker = Some(waker.clone());
+        self.attempt(reserved, command, memory, direction, deadline, waker)
     }
 
     /// When a command that is submitted now is overdue.
@@ -282,10 +281,10 @@ impl Queue {
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,
         command: Command,
-        memory: Option<Memory>,
+        memory: &mut Option<Memory>,
         direction: Direction,
         deadline: Instant,
-    ) -> Attempt<'a> {
+    ) -> Started<'a> {
         self.attempt(reserved, command, memory, direction, deadline, None)
     }
 
@@ -293,26 +292,31 @@ impl Queue {
     fn attempt<'a>(
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,
-        command: Command,
-        memory: Option<Memory>,
+        mut command: Command,
+        memory: &mut Option<Memory>,
         direction: Direction,
         deadline: Instant,
         waker: Option<Waker>,
-    ) -> Attempt<'a> {
-        let loan = memory.map(|memory| memory.lend(direction));
-        let command = match &loan {
-            None => command,
-            Some(lent) => match self.lists.describe(reserved.index(), lent) {
-                Ok(prp) => command.with_memory(prp),
-                Err(_) => return Attempt::Refused(loan.reclaim(), Ended::NoMemory),
-            },
-        };
+    ) -> Started<'a> {
+        let loan = memory.take().map(|memory| memory.lend(direction));
+        if let Some(lent) = &loan {
+            match self.lists.describe(reserved.index(), lent) {
+                Ok(prp) => command = command.with_memory(prp),
+                Err(_) => {
+                    *memory = loan.reclaim();
+                    return Err(NotStarted::Refused(Ended::NoMemory));
+                }
+            }
+        }
         let mut submission = self.submission.lock();
         let Submission { passage, ring, tail, doorbell, unrung, submitted } = &mut *submission;
-        let ring = match (*passage, ring) {
-            (Passage::Open, Some(ring)) => ring,
-            (Passage::Paused, _) => return Attempt::NotNow(loan.reclaim()),
-            _ => return Attempt::Refused(loan.reclaim(), Ended::Gone),
+        let (Passage::Open, Some(ring)) = (*passage, ring) else {
+            let is_paused = *passage == Passage::Paused;
+            *memory = loan.reclaim();
+            return Err(match is_paused {
+                true => NotStarted::NotNow,
+                false => NotStarted::Refused(Ended::Gone),
+            });
         };
         let entry = command.called(reserved.id().0);
         let deadline = Ticks(deadline.0);
@@ -340,6 +344,6 @@ impl Queue {
             Tell::Ringer => self.control.look_now(),
             Tell::Nobody => {}
         }
-        Attempt::Started(started)
+        Ok(started)
     }
 }

@@ -243,6 +243,7 @@ impl DmaLoan {
 
     /// Where the device finds its page `index`: each piece of [`PAGE`] bytes lies in one page.
     /// Beyond the end: the last one.
+    #[inline]
     pub fn page(&self, index: usize) -> DeviceAddress {
         let index = index.min(self.bytes().div_ceil(PAGE) - 1);
         self.address().plus((index * PAGE) as u64)
