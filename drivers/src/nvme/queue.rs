@@ -25,11 +25,11 @@ use futures_util::future::{Either, select};
 use hal::clock::Ticks;
 use hal::dma::{DeviceAddress, Direction, DmaDomain, DmaRing, Loan, Memory};
 use protocols::nvme::{Command, Page, Phase, QueueDoorbell, ShadowPlace, Status};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 use super::doorbell::Doorbell;
 use super::gate::{Gate, Passage};
-use super::lists::Lists;
+use super::lists::{Lists, describe_short};
 use super::registers::Registers;
 use super::{COMMAND_LIMIT, NvmeError, ticks};
 use crate::completion::{CompletionControl, CompletionMode};
@@ -228,7 +228,7 @@ impl Queue {
                 Ok(reserved) => reserved,
                 Err(result) => return Finished { result, returned: Some(memory) },
             };
-            match self.attempt_again(reserved, command, &mut memory, direction, deadline) {
+            match self.attempt(reserved, command, &mut memory, direction, deadline) {
                 Ok(submitted) => return submitted.await,
                 Err(NotStarted::Refused(result)) => {
                     return Finished { result, returned: Some(memory) };
@@ -254,7 +254,8 @@ impl Queue {
         }
     }
 
-    /// Submits `command` with what is in `memory` if there is room, to end by waking `waker`.
+    /// Submits `command` with what is in `memory` if there is room, to end by waking `waker`: the
+    /// short way, for memory that needs no list.
     #[inline(always)]
     pub(super) fn start(
         &self,
@@ -264,9 +265,28 @@ impl Queue {
         deadline: Instant,
         waker: &Waker,
     ) -> Started<'_> {
-        let reserved = self.slots.try_reserve().ok_or(NotStarted::NotNow)?;
-        let waker = Some(waker.clone());
-        self.attempt(reserved, command, memory, direction, deadline, waker)
+        let Some(lent) = memory.take() else { return Err(NotStarted::NotNow) };
+        let lent = lent.lend(direction);
+        let Ok(prp) = describe_short(&lent) else {
+            *memory = Some(lent.reclaim());
+            return Err(NotStarted::NotNow);
+        };
+        let waker = waker.clone();
+        let submission = self.submission.lock();
+        let refused = match submission.passage {
+            Passage::Open => match self.slots.try_submit(Some(lent), Ticks(deadline.0), waker) {
+                Ok(started) => {
+                    let entry = command.with_memory(prp).called(started.id().0);
+                    self.enqueue(submission, entry);
+                    return Ok(started);
+                }
+                Err(back) => back,
+            },
+            Passage::Paused | Passage::Gone => (Some(lent), waker),
+        };
+        drop(submission);
+        *memory = refused.0.reclaim();
+        Err(NotStarted::NotNow)
     }
 
     /// When a command that is submitted now is overdue.
@@ -275,20 +295,7 @@ impl Queue {
         P::now().after(self.limit_ticks)
     }
 
-    /// Of the two places that attempt, only the short way is worth being laid out on the spot.
-    #[inline(never)]
-    fn attempt_again<'a>(
-        &'a self,
-        reserved: Reservation<'a, Option<Loan>, Ended>,
-        command: Command,
-        memory: &mut Option<Memory>,
-        direction: Direction,
-        deadline: Instant,
-    ) -> Started<'a> {
-        self.attempt(reserved, command, memory, direction, deadline, None)
-    }
-
-    #[inline(always)]
+    /// The long way, with a slot that was waited for.
     fn attempt<'a>(
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,
@@ -296,7 +303,6 @@ impl Queue {
         memory: &mut Option<Memory>,
         direction: Direction,
         deadline: Instant,
-        waker: Option<Waker>,
     ) -> Started<'a> {
         let loan = memory.take().map(|memory| memory.lend(direction));
         if let Some(lent) = &loan {
@@ -308,23 +314,29 @@ impl Queue {
                 }
             }
         }
-        let mut submission = self.submission.lock();
-        let Submission { passage, ring, tail, doorbell, unrung, submitted } = &mut *submission;
-        let (Passage::Open, Some(ring)) = (*passage, ring) else {
-            let is_paused = *passage == Passage::Paused;
-            *memory = loan.reclaim();
-            return Err(match is_paused {
-                true => NotStarted::NotNow,
-                false => NotStarted::Refused(Ended::Gone),
-            });
+        let submission = self.submission.lock();
+        let refusal = match submission.passage {
+            Passage::Open => {
+                let entry = command.called(reserved.id().0);
+                let started = reserved.submit(loan, Ticks(deadline.0));
+                self.enqueue(submission, entry);
+                return Ok(started);
+            }
+            Passage::Paused => NotStarted::NotNow,
+            Passage::Gone => NotStarted::Refused(Ended::Gone),
         };
-        let entry = command.called(reserved.id().0);
-        let deadline = Ticks(deadline.0);
-        let started = match waker {
-            Some(waker) => reserved.submit_for(loan, deadline, waker),
-            None => reserved.submit(loan, deadline),
-        };
-        ring.set_entry(usize::from(*tail), entry.0);
+        drop(submission);
+        *memory = loan.reclaim();
+        Err(refusal)
+    }
+
+    /// Puts a command into the ring, and sees to it that the bell is rung.
+    #[inline(always)]
+    fn enqueue(&self, mut submission: MutexGuard<'_, Submission>, entry: Command) {
+        let Submission { ring, tail, doorbell, unrung, submitted, .. } = &mut *submission;
+        if let Some(ring) = ring {
+            ring.set_entry(usize::from(*tail), entry.0);
+        }
         *tail = if *tail + 1 == self.entries { 0 } else { *tail + 1 };
         *submitted += 1;
         let others = self.in_flight.load(Ordering::Relaxed);
@@ -344,6 +356,5 @@ impl Queue {
             Tell::Ringer => self.control.look_now(),
             Tell::Nobody => {}
         }
-        Ok(started)
     }
 }

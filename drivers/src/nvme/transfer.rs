@@ -2,8 +2,8 @@
 //! moved from future to future, which costs more than all the rest.
 //!
 //! ```text
-//!   Asked ── queue open, slot free ──> InFlight ──woken──> done
-//!     └───── else ──> Waiting (for room, for a reset to end) ──> done
+//!   Asked ── queue open, slot free, no list needed ──> InFlight ──woken──> done
+//!     └───── else ──> Waiting (for room, for a reset to end) ─────────────> done
 //! ```
 
 use alloc::boxed::Box;
@@ -91,7 +91,7 @@ impl<P: Platform> Future for Carrying<'_, P> {
             (None, None) => return Poll::Pending,
         };
         let Poll::Ready(Finished { result, returned }) = finished else { return Poll::Pending };
-        (this.in_flight, this.waiting) = (None, None);
+        this.waiting = None;
         let buf = returned.flatten();
         Poll::Ready(Completion { result: this.namespace.verdict(result), buf })
     }
