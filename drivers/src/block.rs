@@ -9,11 +9,14 @@
 //! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so.
 //! It stays valid when the device goes away: every operation then gives [`StorageError::Gone`].
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
+use core::future::{Future, ready};
 
 use executor::Platform;
+use futures_util::future::Either;
 use hal::dma::Memory;
 
 use crate::completion::CompletionMode;
@@ -124,6 +127,16 @@ impl<P: Platform> BlockHandle<P> {
         self.first
     }
 
+    /// Where on the device the operation begins, if it may begin.
+    #[inline]
+    fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<Lba, StorageError> {
+        if what == Transfer::Write && self.info.writable == Writable::No {
+            return Err(StorageError::ReadOnly);
+        }
+        self.info.blocks_of(lba, bytes)?;
+        self.locate(lba)
+    }
+
     /// Where on the device `lba` is.
     fn locate(&self, lba: Lba) -> Result<Lba, StorageError> {
         self.first.checked_add(lba.0).ok_or(StorageError::OutOfRange)
@@ -135,14 +148,24 @@ impl<P: Platform> StorageDevice for BlockHandle<P> {
         &self.info
     }
 
-    async fn transfer(&self, what: Transfer, lba: Lba, memory: Memory) -> Completion<Memory> {
-        if what == Transfer::Write && self.info.writable == Writable::No {
-            return Completion::refused(StorageError::ReadOnly, memory);
-        }
-        let checked = self.info.blocks_of(lba, memory.bytes()).and_then(|_| self.locate(lba));
-        match checked {
-            Ok(lba) => ask!(&*self.device, device => device.transfer(what, lba, memory).await),
-            Err(error) => Completion::refused(error, memory),
+    // Not an `async fn`: that would keep the memory beside the device's own future, and move both.
+    #[inline]
+    fn transfer(
+        &self,
+        what: Transfer,
+        lba: Lba,
+        memory: Memory,
+    ) -> impl Future<Output = Completion<Memory>> {
+        match self.check(what, lba, memory.bytes()) {
+            Ok(lba) => match &*self.device {
+                Device::Nvme(device) => Either::Left(device.transfer(what, lba, memory)),
+                // Its future is large, and its device slow.
+                Device::Ahci(device) => {
+                    let moving = Box::pin(device.transfer(what, lba, memory));
+                    Either::Right(Either::Left(moving))
+                }
+            },
+            Err(error) => Either::Right(Either::Right(ready(Completion::refused(error, memory)))),
         }
     }
 

@@ -152,7 +152,7 @@ impl<M> Completion<M> {
 
 impl Completion<Memory> {
     /// As the completion of an operation on a buffer.
-    fn of_buf(self) -> Completion {
+    pub(crate) fn of_buf(self) -> Completion {
         Completion { result: self.result, buf: self.buf.and_then(Memory::into_buf) }
     }
 }

@@ -27,15 +27,11 @@ impl Lists {
     }
 
     /// The words that name `loan`, for the command of slot `slot`, which must be reserved.
-    #[inline(always)]
     pub(super) fn describe(&self, slot: usize, loan: &Loan) -> Result<Prp, DmaError> {
-        let pages = loan.bytes().div_ceil(PAGE_BYTES);
-        let first = loan.page(0).0;
-        Ok(match ListPlan::new(pages) {
-            None if pages < 2 => Prp { first, second: 0 },
-            None => Prp { first, second: loan.page(1).0 },
-            Some(plan) => Prp { first, second: self.fill(slot, plan, loan)?.0 },
-        })
+        match describe_short(loan) {
+            Ok(prp) => Ok(prp),
+            Err(plan) => Ok(Prp { first: loan.page(0).0, second: self.fill(slot, plan, loan)?.0 }),
+        }
     }
 
     #[inline(never)]
@@ -67,6 +63,19 @@ impl Lists {
             if let Some(list) = list.lock().take() {
                 list.ring.retire();
             }
+        }
+    }
+}
+
+/// The words that name one page or two. `Err`: there are more, and a list is needed.
+#[inline(always)]
+pub(super) fn describe_short(loan: &Loan) -> Result<Prp, ListPlan> {
+    let pages = loan.bytes().div_ceil(PAGE_BYTES);
+    match ListPlan::new(pages) {
+        Some(plan) => Err(plan),
+        None => {
+            let second = if pages < 2 { 0 } else { loan.page(1).0 };
+            Ok(Prp { first: loan.page(0).0, second })
         }
     }
 }

@@ -1,12 +1,13 @@
 //! A namespace as a storage device.
 
 use alloc::sync::Arc;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::marker::PhantomData;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use executor::Platform;
-use hal::dma::{Direction, Memory};
+use hal::dma::{Direction, DmaBuf, Memory};
 use protocols::nvme::{
     BLOCKS_MOST, Command, Controller as Identity, Namespace as Identified, RANGE_BYTES, Status,
     discard_range,
@@ -168,6 +169,18 @@ impl<P: Platform> StorageDevice for Namespace<P> {
         memory: Memory,
     ) -> impl Future<Output = Completion<Memory>> {
         Carrying::new(self, what, lba, memory)
+    }
+
+    #[inline]
+    fn read(&self, lba: Lba, buf: DmaBuf) -> impl Future<Output = Completion> {
+        let mut read = Carrying::new(self, Transfer::Read, lba, buf.into());
+        poll_fn(move |context| Pin::new(&mut read).poll(context).map(Completion::of_buf))
+    }
+
+    #[inline]
+    fn write(&self, lba: Lba, buf: DmaBuf) -> impl Future<Output = Completion> {
+        let mut write = Carrying::new(self, Transfer::Write, lba, buf.into());
+        poll_fn(move |context| Pin::new(&mut write).poll(context).map(Completion::of_buf))
     }
 
     async fn flush(&self) -> Result<(), StorageError> {

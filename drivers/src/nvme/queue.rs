@@ -25,11 +25,11 @@ use futures_util::future::{Either, select};
 use hal::clock::Ticks;
 use hal::dma::{DeviceAddress, Direction, DmaDomain, DmaRing, Loan, Memory};
 use protocols::nvme::{Command, Page, Phase, QueueDoorbell, ShadowPlace, Status};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 use super::doorbell::Doorbell;
 use super::gate::{Gate, Passage};
-use super::lists::Lists;
+use super::lists::{Lists, describe_short};
 use super::registers::Registers;
 use super::{COMMAND_LIMIT, NvmeError, ticks};
 use crate::completion::{CompletionControl, CompletionMode};
@@ -102,12 +102,15 @@ pub(super) struct Queue {
 /// once there is a slot to own it: until then whoever waits may go away with it.
 pub(super) type Cargo = Option<(Memory, Direction)>;
 
-/// What became of the attempt to submit.
-pub(super) enum Attempt<'a> {
-    Started(Submitted<'a, Option<Loan>, Ended>),
-    NotNow(Option<Memory>),
-    Refused(Option<Memory>, Ended),
+/// Why a command was not submitted; its memory stays where it was.
+pub(super) enum NotStarted {
+    /// There is no room, or the queue is being reset: it may wait.
+    NotNow,
+    /// It will not be.
+    Refused(Ended),
 }
+
+type Started<'a> = Result<Submitted<'a, Option<Loan>, Ended>, NotStarted>;
 
 /// Who is to be told of a command.
 enum Tell {
@@ -225,12 +228,12 @@ impl Queue {
                 Ok(reserved) => reserved,
                 Err(result) => return Finished { result, returned: Some(memory) },
             };
-            match self.attempt_again(reserved, command, memory, direction, deadline) {
-                Attempt::Started(submitted) => return submitted.await,
-                Attempt::Refused(memory, result) => {
+            match self.attempt(reserved, command, &mut memory, direction, deadline) {
+                Ok(submitted) => return submitted.await,
+                Err(NotStarted::Refused(result)) => {
                     return Finished { result, returned: Some(memory) };
                 }
-                Attempt::NotNow(back) => memory = back,
+                Err(NotStarted::NotNow) => {}
             }
             let open = self.gate.leaves(Passage::Paused);
             if timeout::<P, _>(deadline, open).await.is_err() {
@@ -251,23 +254,39 @@ impl Queue {
         }
     }
 
-    /// Submits `command` if there is room, to end by waking `waker`.
+    /// Submits `command` with what is in `memory` if there is room, to end by waking `waker`: the
+    /// short way, for memory that needs no list.
     #[inline(always)]
     pub(super) fn start(
         &self,
         command: Command,
-        memory: Option<Memory>,
+        memory: &mut Option<Memory>,
         direction: Direction,
         deadline: Instant,
         waker: &Waker,
-    ) -> Attempt<'_> {
-        match self.slots.try_reserve() {
-            Some(reserved) => {
-                let waker = Some(waker.clone());
-                self.attempt(reserved, command, memory, direction, deadline, waker)
-            }
-            None => Attempt::NotNow(memory),
-        }
+    ) -> Started<'_> {
+        let Some(lent) = memory.take() else { return Err(NotStarted::NotNow) };
+        let lent = lent.lend(direction);
+        let Ok(prp) = describe_short(&lent) else {
+            *memory = Some(lent.reclaim());
+            return Err(NotStarted::NotNow);
+        };
+        let waker = waker.clone();
+        let submission = self.submission.lock();
+        let refused = match submission.passage {
+            Passage::Open => match self.slots.try_submit(Some(lent), Ticks(deadline.0), waker) {
+                Ok(started) => {
+                    let entry = command.with_memory(prp).called(started.id().0);
+                    self.enqueue(submission, entry);
+                    return Ok(started);
+                }
+                Err(back) => back,
+            },
+            Passage::Paused | Passage::Gone => (Some(lent), waker),
+        };
+        drop(submission);
+        *memory = refused.0.reclaim();
+        Err(NotStarted::NotNow)
     }
 
     /// When a command that is submitted now is overdue.
@@ -276,51 +295,48 @@ impl Queue {
         P::now().after(self.limit_ticks)
     }
 
-    /// Of the two places that attempt, only the short way is worth being laid out on the spot.
-    #[inline(never)]
-    fn attempt_again<'a>(
-        &'a self,
-        reserved: Reservation<'a, Option<Loan>, Ended>,
-        command: Command,
-        memory: Option<Memory>,
-        direction: Direction,
-        deadline: Instant,
-    ) -> Attempt<'a> {
-        self.attempt(reserved, command, memory, direction, deadline, None)
-    }
-
-    #[inline(always)]
+    /// The long way, with a slot that was waited for.
     fn attempt<'a>(
         &'a self,
         reserved: Reservation<'a, Option<Loan>, Ended>,
-        command: Command,
-        memory: Option<Memory>,
+        mut command: Command,
+        memory: &mut Option<Memory>,
         direction: Direction,
         deadline: Instant,
-        waker: Option<Waker>,
-    ) -> Attempt<'a> {
-        let loan = memory.map(|memory| memory.lend(direction));
-        let command = match &loan {
-            None => command,
-            Some(lent) => match self.lists.describe(reserved.index(), lent) {
-                Ok(prp) => command.with_memory(prp),
-                Err(_) => return Attempt::Refused(loan.reclaim(), Ended::NoMemory),
-            },
+    ) -> Started<'a> {
+        let loan = memory.take().map(|memory| memory.lend(direction));
+        if let Some(lent) = &loan {
+            match self.lists.describe(reserved.index(), lent) {
+                Ok(prp) => command = command.with_memory(prp),
+                Err(_) => {
+                    *memory = loan.reclaim();
+                    return Err(NotStarted::Refused(Ended::NoMemory));
+                }
+            }
+        }
+        let submission = self.submission.lock();
+        let refusal = match submission.passage {
+            Passage::Open => {
+                let entry = command.called(reserved.id().0);
+                let started = reserved.submit(loan, Ticks(deadline.0));
+                self.enqueue(submission, entry);
+                return Ok(started);
+            }
+            Passage::Paused => NotStarted::NotNow,
+            Passage::Gone => NotStarted::Refused(Ended::Gone),
         };
-        let mut submission = self.submission.lock();
-        let Submission { passage, ring, tail, doorbell, unrung, submitted } = &mut *submission;
-        let ring = match (*passage, ring) {
-            (Passage::Open, Some(ring)) => ring,
-            (Passage::Paused, _) => return Attempt::NotNow(loan.reclaim()),
-            _ => return Attempt::Refused(loan.reclaim(), Ended::Gone),
-        };
-        let entry = command.called(reserved.id().0);
-        let deadline = Ticks(deadline.0);
-        let started = match waker {
-            Some(waker) => reserved.submit_for(loan, deadline, waker),
-            None => reserved.submit(loan, deadline),
-        };
-        ring.set_entry(usize::from(*tail), entry.0);
+        drop(submission);
+        *memory = loan.reclaim();
+        Err(refusal)
+    }
+
+    /// Puts a command into the ring, and sees to it that the bell is rung.
+    #[inline(always)]
+    fn enqueue(&self, mut submission: MutexGuard<'_, Submission>, entry: Command) {
+        let Submission { ring, tail, doorbell, unrung, submitted, .. } = &mut *submission;
+        if let Some(ring) = ring {
+            ring.set_entry(usize::from(*tail), entry.0);
+        }
         *tail = if *tail + 1 == self.entries { 0 } else { *tail + 1 };
         *submitted += 1;
         let others = self.in_flight.load(Ordering::Relaxed);
@@ -340,6 +356,5 @@ impl Queue {
             Tell::Ringer => self.control.look_now(),
             Tell::Nobody => {}
         }
-        Attempt::Started(started)
     }
 }

@@ -2,8 +2,8 @@
 //! moved from future to future, which costs more than all the rest.
 //!
 //! ```text
-//!   Asked ── queue open, slot free ──> InFlight ──woken──> done
-//!     └───── else ──> Waiting (for room, for a reset to end) ──> done
+//!   Asked ── queue open, slot free, no list needed ──> InFlight ──woken──> done
+//!     └───── else ──> Waiting (for room, for a reset to end) ─────────────> done
 //! ```
 
 use alloc::boxed::Box;
@@ -16,67 +16,57 @@ use hal::dma::{Loan, Memory};
 use protocols::nvme::Command;
 
 use super::namespace::Namespace;
-use super::queue::{Attempt, Ended};
+use super::queue::{Ended, NotStarted};
 use crate::slots::{Finished, Submitted};
-use crate::storage::{Completion, Lba, Transfer};
+use crate::storage::{Completion, Lba, StorageError, Transfer};
 
 type Waiting<'a> = Pin<Box<dyn Future<Output = Finished<Option<Memory>, Ended>> + 'a>>;
 
-enum State<'a> {
-    Asked(Memory),
-    InFlight(Submitted<'a, Option<Loan>, Ended>),
-    Waiting(Waiting<'a>),
-    Over,
-}
-
+/// Each of the three is there in its state only. Not an `enum`: its variants would share bytes, and
+/// be taken apart and put together at each step.
 pub(super) struct Carrying<'a, P> {
     namespace: &'a Namespace<P>,
     what: Transfer,
     lba: Lba,
-    state: State<'a>,
+    asked: Option<Memory>,
+    in_flight: Option<Submitted<'a, Option<Loan>, Ended>>,
+    waiting: Option<Waiting<'a>>,
 }
 
 impl<'a, P: Platform> Carrying<'a, P> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         namespace: &'a Namespace<P>,
         what: Transfer,
         lba: Lba,
         memory: Memory,
     ) -> Self {
-        Self { namespace, what, lba, state: State::Asked(memory) }
+        Self { namespace, what, lba, asked: Some(memory), in_flight: None, waiting: None }
     }
 
-    /// The first step. `Some`: it was refused.
+    /// The first step. `Err`: it was refused.
     #[inline(always)]
-    fn begin(&mut self, context: &mut Context<'_>) -> Option<Completion<Memory>> {
-        let State::Asked(memory) = core::mem::replace(&mut self.state, State::Over) else {
-            return None;
-        };
+    fn begin(&mut self, context: &mut Context<'_>) -> Result<(), StorageError> {
         let Self { namespace, what, lba, .. } = *self;
-        let blocks = match namespace.check(what, lba, memory.bytes()) {
-            Ok(blocks) => blocks,
-            Err(error) => return Some(Completion::refused(error, memory)),
-        };
+        let bytes = self.asked.as_ref().map_or(0, Memory::bytes);
+        let blocks = namespace.check(what, lba, bytes)?;
         let command = match what {
             Transfer::Read => Command::read(namespace.id(), lba.0, blocks),
             Transfer::Write => Command::write(namespace.id(), lba.0, blocks),
         };
         let queue = namespace.controller.queue_here::<P>();
         let deadline = queue.deadline::<P>();
-        let waker = context.waker();
-        match queue.start(command, Some(memory), what.direction(), deadline, waker) {
-            Attempt::Started(submitted) => self.state = State::InFlight(submitted),
-            Attempt::Refused(buf, ended) => {
-                return Some(Completion { result: namespace.verdict(ended), buf });
-            }
-            Attempt::NotNow(memory) => {
-                let cargo = memory.map(|memory| (memory, what.direction()));
+        let direction = what.direction();
+        match queue.start(command, &mut self.asked, direction, deadline, context.waker()) {
+            Ok(submitted) => self.in_flight = Some(submitted),
+            Err(NotStarted::Refused(ended)) => return namespace.verdict(ended),
+            Err(NotStarted::NotNow) => {
+                let cargo = self.asked.take().map(|memory| (memory, direction));
                 let waiting = queue.carry_out_until::<P>(command, cargo, deadline);
-                self.state = State::Waiting(Box::pin(waiting));
+                self.waiting = Some(Box::pin(waiting));
             }
         }
-        None
+        Ok(())
     }
 }
 
@@ -86,22 +76,22 @@ impl<P: Platform> Future for Carrying<'_, P> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if matches!(this.state, State::Asked(_)) {
-            if let Some(refused) = this.begin(context) {
-                return Poll::Ready(refused);
+        if this.asked.is_some() {
+            if let Err(error) = this.begin(context) {
+                return Poll::Ready(Completion { result: Err(error), buf: this.asked.take() });
             }
-            if matches!(this.state, State::InFlight(_)) {
+            if this.in_flight.is_some() {
                 // Its waker is with it.
                 return Poll::Pending;
             }
         }
-        let finished = match &mut this.state {
-            State::InFlight(submitted) => Pin::new(submitted).poll(context),
-            State::Waiting(waiting) => waiting.as_mut().poll(context),
-            State::Asked(_) | State::Over => return Poll::Pending,
+        let finished = match (&mut this.in_flight, &mut this.waiting) {
+            (Some(submitted), _) => Pin::new(submitted).poll(context),
+            (None, Some(waiting)) => waiting.as_mut().poll(context),
+            (None, None) => return Poll::Pending,
         };
         let Poll::Ready(Finished { result, returned }) = finished else { return Poll::Pending };
-        this.state = State::Over;
+        this.waiting = None;
         let buf = returned.flatten();
         Poll::Ready(Completion { result: this.namespace.verdict(result), buf })
     }

@@ -125,6 +125,30 @@ impl<T: Lent, R> SlotTable<T, R> {
         Some(self.reservation(index, generation))
     }
 
+    /// Reserves a slot and submits at once, and has `waker` woken when the command
+    /// ends: its task need not look before. Tell the device after this.
+    ///
+    /// # Errors
+    /// Hands back what was to be lent: no slot is free, or somebody waits for one.
+    #[inline(always)]
+    pub fn try_submit(
+        &self,
+        lent: T,
+        deadline: Ticks,
+        waker: Waker,
+    ) -> Result<Submitted<'_, T, R>, (T, Waker)> {
+        let (index, generation) = self.state.with(|state| {
+            let Some(index) = state.free.take() else { return Err((lent, waker)) };
+            let slot = state.slot(index);
+            let generation = slot.reserve();
+            slot.submit(lent, deadline);
+            // A free slot has no waker: nothing is dropped here.
+            let _none = slot.register(waker);
+            Ok((index, generation))
+        })?;
+        Ok(Submitted::awaited(self, index, self.layout.join(index, generation)))
+    }
+
     fn reservation(&self, index: u16, generation: u16) -> Reservation<'_, T, R> {
         Reservation { table: self, index, id: self.layout.join(index, generation) }
     }

@@ -71,20 +71,6 @@ impl<'a, T: Lent, R> Reservation<'a, T, R> {
         table.state.with(|state| state.slot(index).submit(lent, deadline));
         Submitted { table: Some(table), index, id, polled: Polled::No }
     }
-
-    /// As [`submit`](Self::submit), and wakes `waker` when the command ends: the task need not look
-    /// before that.
-    #[inline(always)]
-    pub fn submit_for(self, lent: T, deadline: Ticks, waker: Waker) -> Submitted<'a, T, R> {
-        let (table, index, id) = (self.table, self.index, self.id);
-        core::mem::forget(self);
-        // A free slot has no waker: nothing is dropped here.
-        let _none = table.state.with(|state| {
-            state.slot(index).submit(lent, deadline);
-            state.slot(index).register(waker)
-        });
-        Submitted { table: Some(table), index, id, polled: Polled::Yes }
-    }
 }
 
 impl<T: Lent, R> Drop for Reservation<'_, T, R> {
@@ -123,7 +109,13 @@ enum Polled {
     No,
 }
 
-impl<T: Lent, R> Submitted<'_, T, R> {
+impl<'a, T: Lent, R> Submitted<'a, T, R> {
+    /// Submitted with a waker: its task need not look before it is woken.
+    #[inline(always)]
+    pub(super) fn awaited(table: &'a SlotTable<T, R>, index: u16, id: CommandId) -> Self {
+        Self { table: Some(table), index, id, polled: Polled::Yes }
+    }
+
     /// What the command is called towards the device.
     pub fn id(&self) -> CommandId {
         self.id

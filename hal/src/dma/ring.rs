@@ -56,18 +56,18 @@ impl<const WORDS: usize> DmaRing<WORDS> {
     }
 
     /// Writes the entry at `index`, which the device must have given back.
-    #[inline]
+    #[inline(always)]
     pub fn set_entry(&self, index: usize, entry: [u64; WORDS]) {
         let base = self.base(index);
-        let words = &self.memory.words()[base..base + WORDS];
-        for (place, (word, value)) in words.iter().zip(entry).enumerate() {
-            let order = if place + 1 == WORDS { Ordering::Release } else { Ordering::Relaxed };
-            word.store(value.to_le(), order);
+        let Some(words) = self.memory.words()[base..].first_chunk::<WORDS>() else { return };
+        for (word, value) in words.iter().zip(entry).take(WORDS - 1) {
+            word.store(value.to_le(), Ordering::Relaxed);
         }
+        words[WORDS - 1].store(entry[WORDS - 1].to_le(), Ordering::Release);
     }
 
     /// One word of an entry; what is read after it is read after it.
-    #[inline]
+    #[inline(always)]
     pub fn word(&self, index: usize, word: usize) -> u64 {
         let place = self.base(index) + word % WORDS;
         u64::from_le(self.memory.words()[place].load(Ordering::Acquire))
@@ -106,7 +106,7 @@ impl<const WORDS: usize> DmaRing<WORDS> {
         self.is_shared = false;
     }
 
-    #[inline]
+    #[inline(always)]
     fn base(&self, index: usize) -> usize {
         if index < self.entries { index * WORDS } else { index % self.entries * WORDS }
     }

@@ -251,6 +251,7 @@ impl Loan {
 
     /// Where the device finds its page `index`: each piece of [`PAGE`] bytes lies in one page.
     /// Beyond the end: the last one.
+    #[inline]
     pub fn page(&self, index: usize) -> DeviceAddress {
         match self {
             Self::Buf(loan) => loan.page(index),

@@ -91,7 +91,7 @@ const AHCI: &[Step] = &[
     Ask("irq all adaptive", ": adaptive"),
     Ask("pattern write sata0 131071 1 6", "pattern: 1 block"),
     Ask("pattern write sata0 1500 9 7", "pattern: 9 blocks written"),
-    Ask("erase zero sata0 2001 30", "erase: 30 blocks"),
+    Ask("erase zero sata0 2001 30", "cannot do this"),
     Ask("pattern check sata0 0 1 1", "pattern: 1 block"),
     Ask("pattern check sata0 131071 1 6", "pattern: 1 block"),
     Ask("pattern check sata0 40000 1 1", "pattern: byte 20480000 differs"),
@@ -101,7 +101,7 @@ const AHCI: &[Step] = &[
     Ask("pattern check sata1 131071 1 23", "pattern: 1 block"),
     Ask("pattern write sata1 0 1 9", "read-only"),
     Ask("flush sata0", "will stay"),
-    Type("health sata0"),
+    Ask("health sata0", "SMART: all is well"),
     Type("poweroff"),
 ];
 
