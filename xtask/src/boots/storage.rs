@@ -13,9 +13,9 @@ use crate::volumes::{Kept, Volume, pattern_file, text_file};
 const LAST: u64 = 131_071;
 const LAST_4096: u64 = 16_383;
 
-/// Blocks in use on a disk of 64 MiB once [`NVME`] or [`AHCI`] has run: the first, some that begin
-/// and end inside a page, more than a command can carry, the last, and some written twice.
-const WRITTEN: &[Piece] = &[
+/// Blocks in use on a disk of 64 MiB once [`NVME`] has run: the first, some that begin and end
+/// inside a page, more than a command can carry, the last, some written twice, and some erased.
+const WRITTEN_AND_ERASED: &[Piece] = &[
     pattern(0, 1, 1),
     pattern(1, 7, 2),
     pattern(13, 3, 3),
@@ -25,6 +25,9 @@ const WRITTEN: &[Piece] = &[
     pattern(1500, 9, 7),
     Piece { lba: 2001, blocks: 30, data: Data::Zero },
 ];
+
+/// The same once [`AHCI`] has run: SATA disks have no command that zeroes.
+const WRITTEN: &[Piece] = WRITTEN_AND_ERASED.split_at(WRITTEN_AND_ERASED.len() - 1).0;
 
 /// Blocks of 4096 bytes in use then.
 const WRITTEN_4096: &[Piece] = &[pattern(0, 1, 11), pattern(3, 700, 12), pattern(LAST_4096, 1, 13)];
@@ -247,7 +250,7 @@ pub const BOOTS: &[Boot] = &[
         name: "storage.nvme",
         words: "disk.write=nvme1n1,nvme1n2 exit=qemu",
         disks: &[
-            Disk { holds: blocks(&[], WRITTEN), ..BLANK },
+            Disk { holds: blocks(&[], WRITTEN_AND_ERASED), ..BLANK },
             Disk { port: Port::Nvme(1, 2), block: 4096, holds: blocks(&[], WRITTEN_4096), ..BLANK },
             Disk { port: Port::Nvme(1, 3), holds: blocks(BY_HOST, &[]), ..BLANK },
         ],
