@@ -68,6 +68,17 @@ impl<'a, P: Platform> Carrying<'a, P> {
         }
         Ok(())
     }
+
+    #[cold]
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Completion<Memory>> {
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        let Poll::Ready(Finished { result, returned }) = waiting.as_mut().poll(context) else {
+            return Poll::Pending;
+        };
+        self.waiting = None;
+        let result = self.namespace.verdict(result);
+        Poll::Ready(Completion { result, buf: returned.flatten() })
+    }
 }
 
 impl<P: Platform> Future for Carrying<'_, P> {
@@ -85,13 +96,14 @@ impl<P: Platform> Future for Carrying<'_, P> {
                 return Poll::Pending;
             }
         }
-        let finished = match (&mut this.in_flight, &mut this.waiting) {
-            (Some(submitted), _) => Pin::new(submitted).poll(context),
-            (None, Some(waiting)) => waiting.as_mut().poll(context),
-            (None, None) => return Poll::Pending,
+        let Some(submitted) = &mut this.in_flight else { return this.wait(context) };
+        let Finished { result, returned } = match submitted.finished() {
+            Some(finished) => finished,
+            None => match submitted.look(context) {
+                Poll::Ready(finished) => finished,
+                Poll::Pending => return Poll::Pending,
+            },
         };
-        let Poll::Ready(Finished { result, returned }) = finished else { return Poll::Pending };
-        this.waiting = None;
         let buf = returned.flatten();
         Poll::Ready(Completion { result: this.namespace.verdict(result), buf })
     }

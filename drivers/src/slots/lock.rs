@@ -1,9 +1,9 @@
 //! A lock for a few instructions: ours, or loom's when the table is model-checked.
 
 #[cfg(loom)]
-use loom::sync::Mutex;
+use loom::sync::{Mutex, MutexGuard};
 #[cfg(not(loom))]
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 pub(super) struct Lock<T>(Mutex<T>);
 
@@ -14,12 +14,16 @@ impl<T> Lock<T> {
 
     #[cfg(not(loom))]
     #[inline(always)]
-    pub(super) fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        act(&mut self.0.lock())
+    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock()
     }
 
     #[cfg(loom)]
+    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        act(&mut self.0.lock().unwrap())
+        act(&mut self.lock())
     }
 }

@@ -211,3 +211,33 @@ fn a_finished_command_hands_its_slot_on() {
         setup.settled(1);
     });
 }
+
+/// Submitted with its waker, a command is looked at only once that was woken.
+#[test]
+fn a_waker_left_at_the_submission_is_enough() {
+    loom::model(|| {
+        let setup = Setup::new(1);
+        let mut submitted = None;
+        let mut reaper = None;
+        let finished = block_on(core::future::poll_fn(|context| match &mut submitted {
+            None => {
+                let waker = context.waker().clone();
+                let started = setup.table.try_submit(setup.buffer(), Ticks(0), waker);
+                let started = started.ok().expect("it is empty");
+                let (table, id) = (setup.table.clone(), started.id());
+                reaper = Some(thread::spawn(move || table.complete(id, 7)));
+                submitted = Some(started);
+                Poll::Pending
+            }
+            Some(submitted) => match submitted.finished() {
+                Some(finished) => Poll::Ready(finished),
+                None => submitted.look(context),
+            },
+        }));
+        assert_eq!(finished, Finished { result: 7, returned: Some(()) });
+        let reaper = reaper.expect("it was started");
+        assert_eq!(reaper.join().expect("no panic"), Ok(Completed::Delivered));
+        drop(submitted);
+        setup.settled(1);
+    });
+}

@@ -137,15 +137,14 @@ impl<T: Lent, R> SlotTable<T, R> {
         deadline: Ticks,
         waker: Waker,
     ) -> Result<Submitted<'_, T, R>, (T, Waker)> {
-        let (index, generation) = self.state.with(|state| {
-            let Some(index) = state.free.take() else { return Err((lent, waker)) };
-            let slot = state.slot(index);
-            let generation = slot.reserve();
-            slot.submit(lent, deadline);
-            // A free slot has no waker: nothing is dropped here.
-            let _none = slot.register(waker);
-            Ok((index, generation))
-        })?;
+        let mut state = self.state.lock();
+        let Some(index) = state.free.take() else { return Err((lent, waker)) };
+        let slot = state.slot(index);
+        let generation = slot.reserve();
+        slot.submit(lent, deadline);
+        // A free slot has no waker: nothing is dropped here.
+        let _none = slot.register(waker);
+        drop(state);
         Ok(Submitted::awaited(self, index, self.layout.join(index, generation)))
     }
 
@@ -161,7 +160,14 @@ impl<T: Lent, R> SlotTable<T, R> {
     /// The device has finished command `id`.
     #[inline(always)]
     pub fn complete(&self, id: CommandId, result: R) -> Result<Completed, StaleCompletion> {
-        let (ended, next) = self.step(id, |state, index| state.complete(index, result))?;
+        let (index, generation) = self.layout.split(id).ok_or(StaleCompletion::NoSuchSlot(id))?;
+        let mut state = self.state.lock();
+        if self.layout.generation(state.slot(index).generation()) != generation {
+            return Err(StaleCompletion::OldGeneration(id));
+        }
+        let ended = state.complete(index, result);
+        drop(state);
+        let (ended, next) = ended.map_err(|NotInFlight| StaleCompletion::NotInFlight(id))?;
         Ok(settle(ended, next))
     }
 
@@ -205,7 +211,6 @@ impl<T: Lent, R> SlotTable<T, R> {
     }
 
     /// Takes a step with the slot that `id` names, if it is still the same command's.
-    #[inline(always)]
     fn step<X>(
         &self,
         id: CommandId,

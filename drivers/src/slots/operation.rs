@@ -69,7 +69,7 @@ impl<'a, T: Lent, R> Reservation<'a, T, R> {
         let (table, index, id) = (self.table, self.index, self.id);
         core::mem::forget(self);
         table.state.with(|state| state.slot(index).submit(lent, deadline));
-        Submitted { table: Some(table), index, id, polled: Polled::No }
+        Submitted { table: Some(table), index, id }
     }
 }
 
@@ -99,21 +99,13 @@ pub struct Submitted<'a, T: Lent, R> {
     table: Option<&'a SlotTable<T, R>>,
     index: u16,
     id: CommandId,
-    polled: Polled,
-}
-
-/// Whether a command has been looked at since it was submitted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Polled {
-    Yes,
-    No,
 }
 
 impl<'a, T: Lent, R> Submitted<'a, T, R> {
     /// Submitted with a waker: its task need not look before it is woken.
     #[inline(always)]
     pub(super) fn awaited(table: &'a SlotTable<T, R>, index: u16, id: CommandId) -> Self {
-        Self { table: Some(table), index, id, polled: Polled::Yes }
+        Self { table: Some(table), index, id }
     }
 
     /// What the command is called towards the device.
@@ -125,35 +117,33 @@ impl<'a, T: Lent, R> Submitted<'a, T, R> {
 impl<T: Lent, R> Future for Submitted<'_, T, R> {
     type Output = Finished<T::Returned, R>;
 
-    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(table) = self.table else { return Poll::Pending };
-        let index = self.index;
-        // Whoever left a waker is here because it was woken.
-        if self.polled == Polled::Yes {
-            let finished = table.state.with(|state| {
-                let (lent, result) = state.slot(index).finish()?;
-                Some((lent, result, state.free.give_back(index)))
-            });
-            if let Some((lent, result, next)) = finished {
-                self.table = None;
-                next.into_iter().for_each(Waker::wake);
-                return finish(lent.map(Lent::reclaim), result);
-            }
+        match self.finished() {
+            Some(finished) => Poll::Ready(finished),
+            None => self.look(context),
         }
-        self.look(table, context)
     }
 }
 
 impl<T: Lent, R> Submitted<'_, T, R> {
+    /// The end, if it is there: for those who have left a waker and were woken.
+    #[inline(always)]
+    pub fn finished(&mut self) -> Option<Finished<T::Returned, R>> {
+        let table = self.table?;
+        let mut state = table.state.lock();
+        let (lent, result) = state.slot(self.index).finish()?;
+        let next = state.free.give_back(self.index);
+        drop(state);
+        self.table = None;
+        next.into_iter().for_each(Waker::wake);
+        Some(Finished { result: result?, returned: lent.map(Lent::reclaim) })
+    }
+
+    /// Looks what has become of the command, and leaves a waker if it is not over.
     #[inline(never)]
-    fn look(
-        &mut self,
-        table: &SlotTable<T, R>,
-        context: &mut Context<'_>,
-    ) -> Poll<Finished<T::Returned, R>> {
+    pub fn look(&mut self, context: &mut Context<'_>) -> Poll<Finished<T::Returned, R>> {
+        let Some(table) = self.table else { return Poll::Pending };
         let index = self.index;
-        self.polled = Polled::Yes;
         let mut fresh = Some(context.waker().clone());
         let (look, other) = table.state.with(|state| {
             let look = state.slot(index).look(context.waker());
@@ -183,7 +173,6 @@ impl<T: Lent, R> Submitted<'_, T, R> {
     }
 }
 
-#[inline(always)]
 fn finish<B, R>(returned: Option<B>, result: Option<R>) -> Poll<Finished<B, R>> {
     match result {
         Some(result) => Poll::Ready(Finished { result, returned }),
