@@ -127,14 +127,15 @@ impl<P: Platform> BlockHandle<P> {
         self.first
     }
 
-    /// Where on the device the operation begins, if it may begin.
+    /// Where on the device the operation begins, and how many blocks it has, if it may begin. The
+    /// range of a handle lies inside of its device, and its access is no more than the device's.
     #[inline]
-    fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<Lba, StorageError> {
+    fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<(Lba, u32), StorageError> {
         if what == Transfer::Write && self.info.writable == Writable::No {
             return Err(StorageError::ReadOnly);
         }
-        self.info.blocks_of(lba, bytes)?;
-        self.locate(lba)
+        let blocks = self.info.blocks_of(lba, bytes)?;
+        Ok((self.locate(lba)?, blocks))
     }
 
     /// Where on the device `lba` is.
@@ -157,8 +158,10 @@ impl<P: Platform> StorageDevice for BlockHandle<P> {
         memory: Memory,
     ) -> impl Future<Output = Completion<Memory>> {
         match self.check(what, lba, memory.bytes()) {
-            Ok(lba) => match &*self.device {
-                Device::Nvme(device) => Either::Left(device.transfer(what, lba, memory)),
+            Ok((lba, blocks)) => match &*self.device {
+                Device::Nvme(device) => {
+                    Either::Left(device.transfer_checked(what, lba, blocks, memory))
+                }
                 // Its future is large, and its device slow.
                 Device::Ahci(device) => {
                     let moving = Box::pin(device.transfer(what, lba, memory));

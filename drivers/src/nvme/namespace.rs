@@ -73,7 +73,8 @@ impl<P: Platform> Namespace<P> {
         (&self.controller.name, self.id)
     }
 
-    fn check_there(&self) -> Result<(), StorageError> {
+    #[inline]
+    pub(super) fn check_there(&self) -> Result<(), StorageError> {
         if self.is_there.load(Ordering::Relaxed) { Ok(()) } else { Err(StorageError::Gone) }
     }
 
@@ -100,8 +101,20 @@ impl<P: Platform> Namespace<P> {
         if what == Transfer::Write {
             self.check_writable()?;
         }
-        self.check_there()?;
         self.info.blocks_of(lba, bytes)
+    }
+
+    /// A transfer of `blocks` blocks, all of `memory`, that was found to be inside of the namespace
+    /// and allowed: by a handle, which has asked all this of itself.
+    #[inline]
+    pub(crate) fn transfer_checked(
+        &self,
+        what: Transfer,
+        lba: Lba,
+        blocks: u32,
+        memory: Memory,
+    ) -> impl Future<Output = Completion<Memory>> {
+        Carrying::checked(self, what, lba, Ok(blocks), memory)
     }
 
     /// A command without data, or with data that is of no further use.

@@ -28,6 +28,8 @@ pub(super) struct Carrying<'a, P> {
     namespace: &'a Namespace<P>,
     what: Transfer,
     lba: Lba,
+    /// How many, or why it may not begin.
+    blocks: Result<u32, StorageError>,
     asked: Option<Memory>,
     in_flight: Option<Submitted<'a, Option<Loan>, Ended>>,
     waiting: Option<Waiting<'a>>,
@@ -41,15 +43,28 @@ impl<'a, P: Platform> Carrying<'a, P> {
         lba: Lba,
         memory: Memory,
     ) -> Self {
-        Self { namespace, what, lba, asked: Some(memory), in_flight: None, waiting: None }
+        let blocks = namespace.check(what, lba, memory.bytes());
+        Self::checked(namespace, what, lba, blocks, memory)
+    }
+
+    /// Of so many blocks, whoever found that they may be moved.
+    #[inline(always)]
+    pub(super) fn checked(
+        namespace: &'a Namespace<P>,
+        what: Transfer,
+        lba: Lba,
+        blocks: Result<u32, StorageError>,
+        memory: Memory,
+    ) -> Self {
+        Self { namespace, what, lba, blocks, asked: Some(memory), in_flight: None, waiting: None }
     }
 
     /// The first step. `Err`: it was refused.
     #[inline(always)]
     fn begin(&mut self, context: &mut Context<'_>) -> Result<(), StorageError> {
         let Self { namespace, what, lba, .. } = *self;
-        let bytes = self.asked.as_ref().map_or(0, Memory::bytes);
-        let blocks = namespace.check(what, lba, bytes)?;
+        let blocks = self.blocks?;
+        namespace.check_there()?;
         let command = match what {
             Transfer::Read => Command::read(namespace.id(), lba.0, blocks),
             Transfer::Write => Command::write(namespace.id(), lba.0, blocks),

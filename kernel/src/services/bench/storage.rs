@@ -129,12 +129,14 @@ async fn disk(plan: &Plan, block: &Block, prefix: &str) -> Result<(), StorageErr
     let wanted = |name: &str| name.starts_with(&plan.filter);
     if plan.ticks == Ticks::Instructions {
         for (mode, suffix) in [(CompletionMode::Poll, ""), (CompletionMode::Msix, ".msix")] {
-            let name = format!("{prefix}.instructions_per_io{suffix}");
-            if wanted(&name) {
-                console::say(format_args!("bench: {name} on {}", block.name()));
+            let inside = format!("{prefix}.instructions_per_io{suffix}");
+            let whole = format!("{prefix}.instructions_with_executor{suffix}");
+            if wanted(&inside) || wanted(&whole) {
+                console::say(format_args!("bench: {inside} on {}", block.name()));
                 block.set_completion_mode(mode);
-                let mut samples = instructions::samples(block).await?;
-                publish_as(&name, Unit::Ticks, CoreId(0), &mut samples);
+                let mut counts = instructions::count(block).await?;
+                publish_as(&inside, Unit::Ticks, CoreId(0), &mut counts.inside);
+                publish_as(&whole, Unit::Ticks, CoreId(0), &mut counts.whole);
             }
         }
         return Ok(());

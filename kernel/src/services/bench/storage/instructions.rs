@@ -5,9 +5,12 @@
 //!   └───────────────────────────── counted ──────────────────────────────────┘
 //! ```
 //!
+//! Two figures come of it: what is executed inside of submission, completion and waking (all polls
+//! of the operations, and of the tasks that reap), and all that the core executes, executor and the
+//! loop of the workers included.
+//!
 //! A round begins when the device has posted the completions of all workers, and ends when it knows
-//! of their next commands. What is counted is all that the core executes in between, executor and
-//! workers included. Then the core is kept until the device has long posted the next completions.
+//! of their next commands. Then the core is kept until the device has long posted the next completions.
 //! Interrupts come as they please meanwhile: what their handlers take shows as wait that is longer
 //! than the same wait without any, and is counted too.
 
@@ -18,6 +21,9 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use drivers::storage::{StorageDevice, StorageError, Transfer};
 use executor::{Priority, yield_now};
 use hal::dma::DmaDomain;
@@ -34,11 +40,22 @@ const WAIT_TURNS: u64 = 400_000;
 #[derive(Default)]
 struct Round {
     done: Cell<usize>,
+    /// Ticks inside of the polls of operations.
+    inside: Cell<u64>,
     failed: Cell<Option<StorageError>>,
 }
 
 /// Ticks per read, a sample a round.
-pub async fn samples(block: &Block) -> Result<Vec<u64>, StorageError> {
+#[derive(Default)]
+pub struct Counts {
+    /// Inside of submission, completion and waking.
+    pub inside: Vec<u64>,
+    /// All that the core executed.
+    pub whole: Vec<u64>,
+}
+
+/// Counts on `block`.
+pub async fn count(block: &Block) -> Result<Counts, StorageError> {
     let round = Rc::new(Round::default());
     let mut workers = Vec::new();
     for number in 0..DEPTH {
@@ -53,14 +70,14 @@ pub async fn samples(block: &Block) -> Result<Vec<u64>, StorageError> {
         workers.push(executor::spawn::<Pollux, _>("bench io", Priority::Normal, worker));
     }
     // The conductor comes after all whom it wakes.
-    let conductor = conduct(round);
+    let conductor = conduct(round, block.device().kind());
     executor::spawn::<Pollux, _>("bench", Priority::Low, conductor)
         .await
         .unwrap_or(Err(StorageError::Gone))
 }
 
-async fn conduct(round: Rc<Round>) -> Result<Vec<u64>, StorageError> {
-    let mut samples = Vec::with_capacity(ROUNDS);
+async fn conduct(round: Rc<Round>, kind: &str) -> Result<Counts, StorageError> {
+    let mut counts = Counts::default();
     let undisturbed = (0..4).map(|_| keep_the_core()).min().unwrap_or(0);
     // The first commands.
     let_all_run().await;
@@ -69,6 +86,8 @@ async fn conduct(round: Rc<Round>) -> Result<Vec<u64>, StorageError> {
     while number < WARM_UP + ROUNDS {
         let handlers = keep_the_core().saturating_sub(undisturbed);
         round.done.set(0);
+        round.inside.set(0);
+        let before = reaped(kind);
         let start = clock::now();
         let_all_run().await;
         let ticks = clock::now() - start;
@@ -80,13 +99,21 @@ async fn conduct(round: Rc<Round>) -> Result<Vec<u64>, StorageError> {
         if done >= DEPTH - DEPTH / 8 {
             number += 1;
             if number > WARM_UP {
-                samples.push((ticks + handlers) / done as u64);
+                let inside = round.inside.get() + reaped(kind) - before;
+                counts.inside.push((inside + handlers) / done as u64);
+                counts.whole.push((ticks + handlers) / done as u64);
             }
         } else if clock::now() > deadline {
             return Err(StorageError::TimedOut);
         }
     }
-    Ok(samples)
+    Ok(counts)
+}
+
+/// Ticks that the tasks which reap for disks of this kind have spent on this core.
+fn reaped(kind: &str) -> u64 {
+    let tasks = executor::Core::<Pollux>::current().tasks();
+    tasks.iter().filter(|task| task.name.starts_with(kind)).map(|task| task.busy_ticks).sum()
 }
 
 /// Lets the workers run, and the reaper before and after them (it rings for all of them at once).
@@ -109,7 +136,21 @@ async fn worker(round: &Round, block: &Block, number: usize) -> Result<(), Stora
     let mut place = Place::new(block.info(), BYTES, number as u64)?;
     let mut memory = buf.into();
     loop {
-        memory = whole(block.transfer(Transfer::Read, place.next(), memory).await)?;
+        let lba = place.next();
+        let mut moving = pin!(Some(block.transfer(Transfer::Read, lba, memory)));
+        let done = poll_fn(|context| {
+            let start = clock::now();
+            let look = match moving.as_mut().as_pin_mut() {
+                Some(moving) => moving.poll(context),
+                None => Poll::Pending,
+            };
+            if look.is_ready() {
+                moving.set(None);
+            }
+            round.inside.set(round.inside.get() + (clock::now() - start));
+            look
+        });
+        memory = whole(done.await)?;
         round.done.set(round.done.get() + 1);
     }
 }
