@@ -66,7 +66,7 @@ impl Controller {
         if serving < wanted {
             log::info!("{}: {serving} queues for {wanted} cores", self.name);
         }
-        self.serving.store(serving, Ordering::Relaxed);
+        self.serve_with(serving);
         Ok(())
     }
 

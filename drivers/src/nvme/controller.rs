@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use executor::sync::Notify;
 use executor::{CoreId, Platform};
@@ -30,9 +30,11 @@ pub(super) struct Controller {
     /// One for each core, at least one; those the controller granted come first.
     pub(super) io: Vec<Queue>,
     /// How many of `io` are in use.
-    pub(super) serving: AtomicUsize,
+    serving: AtomicUsize,
     /// By core: which of `io` is its own.
     homes: Box<[u16]>,
+    /// By core: which of those in use that makes.
+    queues: Box<[AtomicU16]>,
     /// What it said of itself when it was first brought to work.
     pub(super) identity: Once<Identity>,
     pub(super) shadows: Mutex<Option<Arc<Shadows>>>,
@@ -88,6 +90,7 @@ impl Controller {
             admin,
             io,
             serving: AtomicUsize::new(0),
+            queues: homes.iter().map(|_| AtomicU16::new(0)).collect(),
             homes,
             identity: Once::new(),
             shadows: Mutex::new(None),
@@ -101,9 +104,17 @@ impl Controller {
     #[inline]
     pub(super) fn queue_here<P: Platform>(&self) -> &Queue {
         let core = P::current().map_or(0, |core| usize::from(core.0));
-        let home = self.homes.get(core).map_or(core, |home| usize::from(*home));
-        let serving = self.serving.load(Ordering::Relaxed).max(1);
-        &self.io[if home < serving { home } else { home % serving }]
+        // Cores that came later than the driver share the first.
+        let queue = self.queues.get(core).map_or(0, |queue| queue.load(Ordering::Relaxed));
+        &self.io[usize::from(queue)]
+    }
+
+    /// The first `count` I/O queues are in use from now on, at least one; cores share them.
+    pub(super) fn serve_with(&self, count: usize) {
+        self.serving.store(count, Ordering::Relaxed);
+        for (queue, home) in self.queues.iter().zip(&self.homes) {
+            queue.store(home % count.clamp(1, 0xffff) as u16, Ordering::Relaxed);
+        }
     }
 
     /// The I/O queues in use.

@@ -70,7 +70,11 @@ impl Lists {
 /// The words that name one page or two. `Err`: there are more, and a list is needed.
 #[inline(always)]
 pub(super) fn describe_short(loan: &Loan) -> Result<Prp, ListPlan> {
-    let pages = loan.bytes().div_ceil(PAGE_BYTES);
+    let bytes = loan.bytes();
+    if bytes <= PAGE_BYTES {
+        return Ok(Prp { first: loan.first_page().0, second: 0 });
+    }
+    let pages = bytes.div_ceil(PAGE_BYTES);
     match ListPlan::new(pages) {
         Some(plan) => Err(plan),
         None => {

@@ -241,6 +241,7 @@ pub struct DmaLoan {
 impl DmaLoan {
     /// Where the device finds its beginning. All of it follows only if it
     /// [is contiguous](Self::is_contiguous), as a [`buffer`](DmaDomain::buffer) is.
+    #[inline(always)]
     pub fn address(&self) -> DeviceAddress {
         self.memory.address()
     }

@@ -249,6 +249,15 @@ impl Loan {
         }
     }
 
+    /// Where the device finds its first page.
+    #[inline(always)]
+    pub fn first_page(&self) -> DeviceAddress {
+        match self {
+            Self::Buf(loan) => loan.address(),
+            Self::Shared(loan) => loan.pages.page(0).unwrap_or(DeviceAddress(0)),
+        }
+    }
+
     /// Where the device finds its page `index`: each piece of [`PAGE`] bytes lies in one page.
     /// Beyond the end: the last one.
     #[inline]
