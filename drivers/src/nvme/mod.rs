@@ -203,6 +203,9 @@ pub async fn run<P: Platform>(
     let ending = Ending { controller: &controller };
     let reapers = start_reapers::<P>(&controller, interrupts, &cores);
     let served = controller.serve::<P>(&stop, announce).await;
+    if served.is_ok() {
+        controller.finish::<P>().await;
+    }
     let stopped = match controller.registers.shut_down::<P>(served.is_ok()).await {
         Ok(()) => Stopped::Yes,
         // Cut off from the bus it reaches no memory.

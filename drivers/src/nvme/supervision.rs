@@ -14,7 +14,7 @@ use executor::sync::Notify;
 use executor::{Instant, Platform, sleep};
 
 use super::queue::{Ended, Queue};
-use super::{Controller, Namespace, NvmeError, first, ticks};
+use super::{Controller, Namespace, NvmeError, after, first, ticks};
 use crate::reaper::CompletionQueue;
 use crate::slots::CommandId;
 
@@ -22,6 +22,9 @@ use crate::slots::CommandId;
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// How long after its time a command is answered although nothing else has helped.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long what is under way may take when the driver is told to stop.
+const FINISH_LIMIT: Duration = Duration::from_secs(1);
+const FINISH_INTERVAL: Duration = Duration::from_millis(1);
 /// So many resets of the controller are tried in so long.
 const RESETS_MOST: usize = 3;
 const RESETS_WINDOW: Duration = Duration::from_secs(60);
@@ -59,6 +62,19 @@ impl Controller {
             first(stopped, async { Err(served.await) }).await
         };
         first(work, async { Err(self.guard::<P>().await) }).await
+    }
+
+    /// Takes no more I/O and waits until what is under way has ended: what the controller is given
+    /// while it shuts down may not stay.
+    pub(super) async fn finish<P: Platform>(&self) {
+        self.io.iter().for_each(Queue::pause);
+        let deadline = after::<P>(FINISH_LIMIT);
+        while !self.io.iter().all(Queue::is_idle) && self.registers.healthy().is_ok() {
+            if P::now() >= deadline {
+                return log::warn!("{}: commands are still under way; cut off", self.name);
+            }
+            sleep::<P>(ticks::<P>(FINISH_INTERVAL)).await;
+        }
     }
 
     /// Ends when the controller is no longer there or well.

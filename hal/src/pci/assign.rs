@@ -51,8 +51,9 @@ pub fn assign(bridge: &Function) -> Result<Vec<Function>, PciError> {
             room.ports.extend(ports);
             continue;
         }
+        let is_known = function.has_known_bars();
         for (index, bar) in (0..BAR_COUNT).filter_map(|at| Some((at, function.bar(at).ok()?))) {
-            if !room.holds(&bar) {
+            if !room.holds(&bar) && !is_known {
                 wanted.push(Wanted { function, index, bar });
             }
         }

@@ -197,6 +197,24 @@ fn what_finds_no_room_is_left_without() {
     assert_eq!(assign(&bridge).err(), Some(PciError::Deaf));
 }
 
+/// To give it an address its registers would have to be silent for a moment, under its driver.
+#[test]
+fn a_card_in_use_is_not_silenced_for_a_register_without_an_address() {
+    let (_machine, device, bridge) = machine(&BridgeWindows { ports: None, ..windows() });
+    let kinds = [(PLAIN, 0x1000), (BarKind::Ports, 32)];
+    device.act(|slot, _| slot.functions.insert(0, Card::new(&kinds)));
+    let functions = assign(&bridge).unwrap();
+    assert!(functions[0].map_bar(0, 64).is_ok());
+    device.act(|slot, _| slot.bridge = super::assign_tests::bridge(&windows()));
+    let card = || device.act(|slot, _| slot.functions[&0].config[..0x28].to_vec());
+    let before = card();
+    assign(&bridge).unwrap();
+    assert_eq!(card(), before);
+    // Nobody has it any more.
+    drop(functions);
+    assert_eq!(assign(&bridge).unwrap()[0].bar(1).map(|bar| bar.address), Ok(0x2000));
+}
+
 proptest! {
     /// Whatever is plugged in: inside a window that suits it, aligned, clear of the others.
     #[test]

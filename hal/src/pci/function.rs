@@ -142,6 +142,11 @@ impl Function {
         bars[usize::from(index)].ok_or(PciError::NoBar(index))
     }
 
+    /// Whether somebody has asked for its registers before: a driver may be using them.
+    pub(super) fn has_known_bars(&self) -> bool {
+        self.shared.bars.lock().is_some()
+    }
+
     fn ask_bars(&self) -> Result<Bars, PciError> {
         let before = self.config.read(COMMAND);
         self.set_command(before & !(command::MEMORY | command::IO))?;

@@ -12,6 +12,7 @@ use crate::storage::{Erase, Transfer};
 in_every_mode![
     what_is_written_is_read_in_every_shape,
     an_orderly_end_is_announced_to_the_controller,
+    what_is_under_way_at_the_end_is_carried_out,
     many_at_once_more_than_the_queue_holds,
     blocks_of_4096_bytes_and_several_namespaces,
     long_lists_and_scattered_pages,
@@ -70,6 +71,24 @@ fn an_orderly_end_is_announced_to_the_controller(mode: CompletionMode) {
     });
     assert_eq!((end, memory), CLEAN);
     assert_eq!(block_on::<Virtual, _>(device.flush()), Err(StorageError::Gone));
+}
+
+fn what_is_under_way_at_the_end_is_carried_out(mode: CompletionMode) {
+    let model = with_fates(|_| Fate::Late(20_000_000));
+    let ((), end, memory) = drive(mode, model, async |rig, namespace| {
+        let disk = &namespace.expect("one namespace");
+        let writes = (0..9).map(|number| disk.write(Lba(number), rig.buffer(512, 1)));
+        let late = async {
+            rig.stop.notify();
+            executor::sleep::<Virtual>(1_000_000).await;
+            disk.write(Lba(20), rig.buffer(512, 1)).await
+        };
+        let (writes, late) = futures_util::future::join(join_all(writes), late).await;
+        assert!(writes.iter().all(|write| write.result == Ok(())), "{writes:?}");
+        assert_eq!((late.result, late.buf.is_some()), (Err(StorageError::Gone), true));
+        rig.device.act(|model, _| assert!(model.shutdown_seen && model.disk()[20 * BLOCK] == 0));
+    });
+    assert_eq!((end, memory), CLEAN);
 }
 
 fn many_at_once_more_than_the_queue_holds(mode: CompletionMode) {
