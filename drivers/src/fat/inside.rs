@@ -60,6 +60,16 @@ impl<D: StorageDevice + 'static> Inside<D> {
         Ok(Metadata::from(&self.fs.stat(node).await?))
     }
 
+    pub(super) async fn is_same(&mut self, one: &str, other: &str) -> Result<bool, FatError> {
+        let one = self.walk(&names(one)).await;
+        let other = self.walk(&names(other)).await;
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok(one == other),
+            (Err(FatError::NotFound), _) | (_, Err(FatError::NotFound)) => Ok(false),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+
     pub(super) async fn read(
         &mut self,
         path: &str,

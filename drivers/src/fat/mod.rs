@@ -168,6 +168,15 @@ impl<D: StorageDevice + 'static> Volume<D> {
         self.turn().await?.metadata(path).await
     }
 
+    /// Whether both paths lead to the same file or directory: names differ in upper and lower case,
+    /// and most long ones have a short one besides. What is not there is the same as nothing.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub async fn is_same(&self, one: &str, other: &str) -> Result<bool, FatError> {
+        self.turn().await?.is_same(one, other).await
+    }
+
     /// Reads from byte `offset` of a file on, and says how many bytes that were: fewer than
     /// `into.len()` only at its end. Large buffers (64 KiB and more) are fastest.
     ///

@@ -12,6 +12,11 @@ pub fn allow(name: &str, access: Writable) {
     SAID.lock().insert(String::from(name), access);
 }
 
+/// Forgets what was said of `name`: it is gone, and what gets its name next is another disk.
+pub fn forget(name: &str) {
+    SAID.lock().remove(name);
+}
+
 /// Whether they may write to `name`, a part of `whole` (or that itself).
 pub fn allowed(name: &str, whole: &str) -> Writable {
     let said = SAID.lock();

@@ -141,6 +141,14 @@ pub fn partition_of(kind: Guid) -> Vec<Block> {
     listed().into_iter().filter(|one| one.kind == Some(kind)).map(|one| one.block).collect()
 }
 
+/// Says whether the shell and ring 3 may write to the disk or partition `name`, as long as it is
+/// there. What is said of a disk is said of its partitions, whatever was said of these before.
+pub fn allow(name: &str, writable: Writable) {
+    let parts = listed().into_iter().filter(|one| one.whole == name);
+    parts.for_each(|part| access::forget(part.block.name()));
+    access::allow(name, writable);
+}
+
 pub(super) fn add(listed: Listed) {
     let mut disks = DISKS.lock();
     // A partition whose disk has gone meanwhile has gone with it.
@@ -173,7 +181,7 @@ pub(super) fn remove_at_port(controller: u64, port: u8) {
         stays
     });
     // Their last handles are dropped here, out of the lock.
-    drop(gone);
+    gone.into_iter().for_each(|listed| access::forget(listed.block.name()));
 }
 
 /// The driver of that controller has ended; how many disks it had.
@@ -186,5 +194,6 @@ pub(super) fn remove_all_of(controller: u64) -> usize {
         }
         stays
     });
+    removed.iter().for_each(|listed| access::forget(listed.block.name()));
     removed.iter().filter(|listed| listed.is_whole()).count()
 }

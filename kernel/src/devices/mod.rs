@@ -22,8 +22,7 @@ use crate::platform::Pollux;
 use alloc::vec::Vec;
 use drivers::completion::CompletionMode;
 
-pub use access::allow;
-pub use disks::{Listed, OpenError, disks, listed, open, partition_of};
+pub use disks::{Listed, OpenError, allow, disks, listed, open, partition_of};
 pub use drive::{functions, settled, start, stop, without_driver};
 pub use kinds::edu;
 

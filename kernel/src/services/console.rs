@@ -19,7 +19,7 @@ static UNFINISHED: spin::Mutex<BTreeMap<u32, Lines>> = spin::Mutex::new(BTreeMap
 /// Writes what process `id`, called `name`, says.
 pub fn write_from(id: u32, name: &str, bytes: &[u8]) {
     let mut lines = UNFINISHED.lock().remove(&id).unwrap_or_default();
-    lines.write(bytes, |line| show(name, line));
+    lines.write(bytes, |line| show_from(name, line));
     if !lines.is_empty() {
         // Threads of one process may write at once: whoever comes later goes on the other's line.
         let mut unfinished = UNFINISHED.lock();
@@ -28,7 +28,7 @@ pub fn write_from(id: u32, name: &str, bytes: &[u8]) {
             *kept = lines;
         } else {
             drop(unfinished);
-            lines.flush(|line| show(name, line));
+            lines.flush(|line| show_from(name, line));
         }
     }
 }
@@ -37,11 +37,11 @@ pub fn write_from(id: u32, name: &str, bytes: &[u8]) {
 pub fn ended(id: u32, name: &str) {
     let lines = UNFINISHED.lock().remove(&id);
     if let Some(mut lines) = lines {
-        lines.flush(|line| show(name, line));
+        lines.flush(|line| show_from(name, line));
     }
 }
 
-fn show(name: &str, line: &str) {
+fn show_from(name: &str, line: &str) {
     // A program that introduces itself need not be introduced.
     let introduced = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
     if introduced {
@@ -70,6 +70,19 @@ pub fn say_in(style: Style, line: &str) {
 /// Shows lines that belong together.
 pub fn say_all(lines: impl IntoIterator<Item = impl Display>) {
     lines.into_iter().for_each(say);
+}
+
+/// Lines shown in one go.
+const TURN: usize = 8;
+
+/// Shows lines that may be many: others have turns in between, and whoever asked may give it up.
+pub async fn show(lines: impl IntoIterator<Item = impl Display>) {
+    for (number, line) in (1..).zip(lines) {
+        say(line);
+        if number % TURN == 0 {
+            executor::yield_now().await;
+        }
+    }
 }
 
 /// Writes text as it is: prompts, echoes.

@@ -232,6 +232,27 @@ fn others_read_what_was_written() {
 }
 
 #[test]
+fn a_file_is_the_same_by_all_its_names() {
+    for shape in SHAPES {
+        let bench = mounted(filled(shape), u32::from(shape.sector)).expect("it mounts");
+        let volume = &bench.volume;
+        let is_same = |one: &str, other: &str| run(volume.is_same(one, other));
+        run(volume.create("/Über alles.text")).expect("created");
+        for other in ["hello.TXT", "//HELLO.TXT", "/dir/../HELLO.TXT", "./HELLO.TXT/"] {
+            assert_eq!(is_same("/HELLO.TXT", other), Ok(true), "{other}");
+        }
+        assert_eq!(is_same(LONG, "/ARATHE~1.TEX"), Ok(true));
+        assert_eq!(is_same("Über alles.text", "/üBER ALLES.TEXT"), Ok(true));
+        assert_eq!(is_same("/", "/dir/.."), Ok(true));
+        for other in ["empty", "/dir", "/dir/other", "/none", "/none/HELLO.TXT", ""] {
+            assert_eq!(is_same("/HELLO.TXT", other), Ok(false), "{other}");
+        }
+        assert_eq!(is_same("/none", "/none"), Ok(false));
+        assert_eq!(is_same("/HELLO.TXT/x", "/empty"), Err(FatError::NotADirectory));
+    }
+}
+
+#[test]
 fn errors_say_what_is_wrong() {
     let bench = mounted(filled(FAT12), 512).expect("it mounts");
     let volume = &bench.volume;

@@ -46,8 +46,11 @@ pub enum DiskError {
     #[error("{0}: {1}")]
     Health(String, String),
     /// The blocks do not hold what they should.
-    #[error("byte {0} differs")]
-    Differs(u64),
+    #[error("byte {0} differs on {1}")]
+    Differs(u64, String),
+    /// What was written may not be at rest.
+    #[error("{0}: not flushed: {1}")]
+    Flush(String, StorageError),
 }
 
 type Done = Result<(), DiskError>;
@@ -153,7 +156,7 @@ pub async fn pattern(what: &str, name: &str, place: [&str; 3]) -> Done {
                 block.write(lba, buf).await.result.map_err(at(&block, lba))
             })
             .await?;
-            block.flush().await.map_err(at(&block, Lba(lba)))?;
+            bring_to_rest(&block).await?;
             console::say(format_args!("pattern: {blocks} blocks written"));
         }
         "check" => {
@@ -162,7 +165,7 @@ pub async fn pattern(what: &str, name: &str, place: [&str; 3]) -> Done {
             for_pieces(&block, lba, blocks, async |lba, buf| {
                 let buf = read(&block, lba, buf).await?;
                 let differs = pattern::check(seed, lba.0.wrapping_mul(size), &buf);
-                differs.map_or(Ok(()), |byte| Err(DiskError::Differs(byte)))
+                differs.map_or(Ok(()), |byte| Err(DiskError::Differs(byte, block.name().into())))
             })
             .await?;
             console::say(format_args!("pattern: {blocks} blocks as they should be"));
@@ -170,6 +173,10 @@ pub async fn pattern(what: &str, name: &str, place: [&str; 3]) -> Done {
         other => return Err(DiskError::NoWord(other.into(), "write nor check")),
     }
     Ok(())
+}
+
+async fn bring_to_rest(block: &Block) -> Done {
+    block.flush().await.map_err(|error| DiskError::Flush(block.name().into(), error))
 }
 
 async fn read(block: &Block, lba: Lba, buf: DmaBuf) -> Result<DmaBuf, DiskError> {
@@ -186,6 +193,10 @@ async fn for_pieces(
     work: impl AsyncFn(Lba, DmaBuf) -> Done,
 ) -> Done {
     let info = block.info();
+    // All of it is on the disk, or none of it is touched.
+    if lba.checked_add(blocks).is_none_or(|end| end > info.blocks) {
+        return Err(at(block, Lba(lba))(StorageError::OutOfRange));
+    }
     let most = u64::from(info.max_transfer_bytes).min(PIECE as u64) / u64::from(info.block_size);
     let (mut next, mut left) = (lba, blocks);
     while left > 0 {
@@ -195,7 +206,7 @@ async fn for_pieces(
         let buf = dma.buffer(bytes).map_err(|_| StorageError::OutOfMemory);
         let place = Lba(next);
         work(place, buf.map_err(at(block, place))?).await?;
-        next = next.checked_add(now).ok_or(StorageError::OutOfRange).map_err(at(block, place))?;
+        next += now;
         left -= now;
     }
     Ok(())
@@ -218,7 +229,7 @@ pub async fn erase(what: &str, name: &str, place: [&str; 2]) -> Done {
 /// `flush DISK`.
 pub async fn flush(name: &str) -> Done {
     let block = open(name, Writable::No)?;
-    block.flush().await.map_err(at(&block, Lba(0)))?;
+    bring_to_rest(&block).await?;
     console::say(format_args!("flush: {name}: all that was written will stay"));
     Ok(())
 }
@@ -226,18 +237,23 @@ pub async fn flush(name: &str) -> Done {
 /// `hexdump DISK LBA [BLOCKS]`.
 pub async fn hexdump(name: &str, lba: &str, blocks: Option<&str>) -> Done {
     let lba = number(lba)?;
-    let blocks = blocks.map_or(Ok(1), number)?.min(DUMPED_BLOCKS);
+    let asked = blocks.map_or(Ok(1), number)?;
+    let blocks = asked.min(DUMPED_BLOCKS);
     let block = open(name, Writable::No)?;
     let size = u64::from(block.info().block_size);
     for_pieces(&block, lba, blocks, async |lba, buf| {
         let buf = read(&block, lba, buf).await?;
         for (number, bytes) in (0..).zip(buf.chunks(size as usize)) {
             let offset = (lba.0 + number).wrapping_mul(size);
-            console::say_all(dump::lines(offset, bytes));
+            console::show(dump::lines(offset, bytes)).await;
         }
         Ok(())
     })
-    .await
+    .await?;
+    if blocks < asked {
+        console::say(format_args!("the first {blocks} blocks only"));
+    }
+    Ok(())
 }
 
 /// `health DISK`.

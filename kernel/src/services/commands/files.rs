@@ -3,7 +3,7 @@
 //! Each command mounts the volumes it needs, and before it ends brings to rest what it wrote: what
 //! stands on the disk is what the shell has said, and raw writes in between are seen.
 
-use crate::devices::{self, Block, OpenError};
+use crate::devices::{self, Block, Listed, OpenError};
 use crate::services::console;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -37,6 +37,9 @@ pub enum FileError {
     /// The volume failed.
     #[error("{0}: {1}")]
     Volume(String, FatError),
+    /// A file is to be copied onto itself.
+    #[error("{0}: that is the same file")]
+    Same(String),
     /// There is no memory for it.
     #[error("out of memory")]
     OutOfMemory,
@@ -90,40 +93,40 @@ async fn mount(block: Block) -> Result<Volume<Block>, FatError> {
 }
 
 /// `ls`: the volumes there are.
-pub async fn volumes() -> Done {
+pub async fn volumes() {
     devices::settled().await;
     let mut grid = Grid::new(&["<volume", "<label", "<kind", "size", "free", "<access"]);
     let mut found = false;
     for listed in devices::listed() {
-        let name = String::from(listed.block().name());
-        let volume = match mount(listed.block().read_only()).await {
-            Ok(volume) => volume,
+        match volume(&listed).await {
+            Ok(row) => grid.row(row),
             Err(FatError::NotFat) => continue,
-            Err(error) => {
-                console::say(format_args!("ls: {name}: {error}"));
-                continue;
-            }
-        };
-        let failed = |error| FileError::Volume(name.clone(), error);
-        let label = volume.label().await.map_err(failed)?.unwrap_or_default();
-        let (kind, space) =
-            (volume.kind().await.map_err(failed)?, volume.space().await.map_err(failed)?);
+            // The others are shown all the same.
+            Err(error) => console::say(format_args!("ls: {}: {error}", listed.block().name())),
+        }
         found = true;
-        grid.row(Vec::from([
-            name.clone(),
-            label,
-            format!("FAT{}", kind.fat_bits),
-            Bytes(space.total).to_string(),
-            Bytes(space.free).to_string(),
-            String::from(if listed.access() == Writable::Yes { "writable" } else { "read-only" }),
-        ]));
     }
     if found {
         console::say_all(grid.lines());
     } else {
         console::say("ls: no disk or partition holds a FAT volume");
     }
-    Ok(())
+}
+
+async fn volume(listed: &Listed) -> Result<Vec<String>, FatError> {
+    let block = listed.block().read_only();
+    let name = String::from(block.name());
+    let volume = mount(block).await?;
+    let label = volume.label().await?.unwrap_or_default();
+    let (kind, space) = (volume.kind().await?, volume.space().await?);
+    Ok(Vec::from([
+        name,
+        label,
+        format!("FAT{}", kind.fat_bits),
+        Bytes(space.total).to_string(),
+        Bytes(space.free).to_string(),
+        String::from(if listed.access() == Writable::Yes { "writable" } else { "read-only" }),
+    ]))
 }
 
 /// `ls VOLUME[:/PATH]`.
@@ -168,7 +171,7 @@ pub async fn cat(word: &str) -> Done {
         }
         offset += count as u64;
         // In small pieces, so that the console is everybody's in between.
-        for piece in buffer[..count].chunks(4096) {
+        for piece in buffer[..count].chunks(512) {
             lines.write(piece, |line| console::say(line));
             executor::yield_now().await;
         }
@@ -190,14 +193,14 @@ pub async fn hexdump(word: &str) -> Done {
             more => count += more,
         }
     }
-    console::say_all(dump::lines(0, &buffer[..count]));
+    console::show(dump::lines(0, &buffer[..count])).await;
     if count == DUMPED {
         console::say(format_args!("the first {} only", Bytes(DUMPED as u64)));
     }
     Ok(())
 }
 
-/// `cp FROM TO`. What `TO` held before is gone.
+/// `cp FROM TO`. What `TO` held before is gone. What does not come through as a whole is removed.
 pub async fn copy(from: &str, to: &str) -> Done {
     let (from, to) = (Place::new(from)?, Place::new(to)?);
     let target = to.mount(Writable::Yes).await?;
@@ -213,34 +216,54 @@ pub async fn copy(from: &str, to: &str) -> Done {
     } else {
         String::from(to.path)
     };
-    if from.volume == to.volume && path.eq_ignore_ascii_case(from.path) {
-        return Err(to.failed()(FatError::Exists));
+    if other.is_none() && target.is_same(from.path, &path).await.map_err(to.failed())? {
+        return Err(FileError::Same(to.word.into()));
     }
     match target.metadata(&path).await {
         Ok(_) => target.truncate(&path, 0).await.map_err(to.failed())?,
         Err(FatError::NotFound) => target.create(&path).await.map_err(to.failed())?,
         Err(error) => return Err(to.failed()(error)),
     }
+    // From here on it is empty on the device too: should this be given up, no old file is left
+    // whose clusters hold parts of the new one.
+    target.sync().await.map_err(to.failed())?;
+    let copied = carry((source, &from), (&target, &to), &path, whole.bytes).await;
+    if copied.is_err() {
+        // What this fails with is no news.
+        let _ = target.remove(&path).await;
+    }
+    let synced = target.sync().await.map_err(to.failed());
+    let bytes = copied?;
+    synced?;
+    console::say(format_args!("cp: {} bytes", Count(bytes)));
+    Ok(())
+}
+
+/// Appends the file `from` to the empty one at `path`, and says how many bytes that was.
+async fn carry(
+    (source, from): (&Volume<Block>, &Place<'_>),
+    (target, to): (&Volume<Block>, &Place<'_>),
+    path: &str,
+    whole: u64,
+) -> Result<u64, FileError> {
     let mut buffer = room(PIECE)?;
     let (mut offset, mut said) = (0, clock::now());
-    while offset < whole.bytes {
+    while offset < whole {
         let count = source.read(from.path, offset, &mut buffer).await.map_err(from.failed())?;
         if count == 0 {
             break;
         }
-        let written = target.write(&path, offset, &buffer[..count], Missing::Create).await;
+        let written = target.write(path, offset, &buffer[..count], Missing::Fail).await;
         if written.map_err(to.failed())? < count {
             return Err(to.failed()(FatError::TooLarge));
         }
         offset += count as u64;
         if clock::now().saturating_sub(said) > REMIND_S * clock::ticks_per_second() {
             said = clock::now();
-            console::say(format_args!("cp: {} of {}", Bytes(offset), Bytes(whole.bytes)));
+            console::say(format_args!("cp: {} of {}", Bytes(offset), Bytes(whole)));
         }
     }
-    target.sync().await.map_err(to.failed())?;
-    console::say(format_args!("cp: {} bytes", Count(offset)));
-    Ok(())
+    Ok(offset)
 }
 
 /// `rm FILE`.
