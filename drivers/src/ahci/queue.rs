@@ -317,13 +317,7 @@ impl Queue {
                 self.tables.0.give_back();
                 self.slots.reset(|| verdict);
             }
-            Stopped::No => {
-                while let Some(id) = self.slots.overdue(Ticks(u64::MAX)) {
-                    if self.slots.give_up(id, verdict).is_err() {
-                        break;
-                    }
-                }
-            }
+            Stopped::No => self.slots.give_up_overdue(Ticks(u64::MAX), || verdict),
         }
     }
 }

@@ -136,14 +136,10 @@ impl Queue {
     /// Answers commands that are overdue at `now` with `verdict`, without their memory, which stays
     /// with the queue.
     pub(super) fn give_up_overdue(&self, now: Instant, verdict: Ended) {
-        while let Some(id) = self.slots.overdue(Ticks(now.0)) {
-            if self.slots.give_up(id, verdict).is_err() {
-                break;
-            }
-        }
+        self.slots.give_up_overdue(Ticks(now.0), || verdict);
     }
 
-    /// A command that is overdue at `now`, after a last look at what the controller posted.
+    /// A command that is overdue at `now`, whoever waits for it, after a last look at what the controller posted.
     pub(super) fn overdue(&self, now: Instant) -> Result<Option<CommandId>, NvmeError> {
         if self.slots.overdue(Ticks(now.0)).is_none() {
             return Ok(None);

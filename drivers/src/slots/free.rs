@@ -109,7 +109,10 @@ impl FreeList {
         waker: &mut Option<Waker>,
     ) -> Option<u16> {
         let Some(held) = *ticket else {
-            if let Some(index) = self.take() {
+            // Who has been granted a slot and has not fetched it is passed by nobody.
+            if self.waiting.iter().all(|waiter| waiter.granted.is_some())
+                && let Some(index) = self.pop()
+            {
                 return Some(index);
             }
             let joined = Ticket(self.next_ticket);

@@ -201,7 +201,20 @@ impl<T: Lent, R> SlotTable<T, R> {
         }
     }
 
-    /// A command whose deadline has passed, if there is one.
+    /// As [`give_up`](Self::give_up), for every command whose deadline has passed.
+    pub fn give_up_overdue(&self, now: Ticks, mut verdict: impl FnMut() -> R) {
+        for index in self.layout.indices() {
+            let waker =
+                self.state.with(|state| state.slot(index).give_up_overdue(now, &mut verdict));
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// A command whose deadline has passed and that the device is still at, if there is one:
+    /// orphans and those given up too, whose slots and memory only the device, or a reset, gives
+    /// back.
     pub fn overdue(&self, now: Ticks) -> Option<CommandId> {
         self.state.with(|state| {
             let slots = self.layout.indices().zip(&state.slots);

@@ -140,9 +140,21 @@ impl<T, R> Slot<T, R> {
         Ok(self.waker.take())
     }
 
-    /// Whether it is in flight and its deadline has passed.
+    /// Whether the device is still at it and its deadline has passed, whoever waits for it.
     pub(super) fn is_overdue(&self, now: Ticks) -> bool {
-        self.state == State::InFlight && self.deadline <= now
+        self.is_lent() && self.deadline <= now
+    }
+
+    /// InFlight → GivenUp, if its deadline has passed.
+    pub(super) fn give_up_overdue(
+        &mut self,
+        now: Ticks,
+        verdict: impl FnOnce() -> R,
+    ) -> Option<Waker> {
+        if self.state != State::InFlight || self.deadline > now {
+            return None;
+        }
+        self.give_up(verdict()).ok().flatten()
     }
 
     /// The deadline it was submitted with.

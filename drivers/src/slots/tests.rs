@@ -86,7 +86,8 @@ fn giving_up_answers_at_once_and_frees_later() {
     assert_eq!(table.overdue(Ticks(10)), Some(ids[0]));
     table.give_up(ids[0], 99).expect("in flight");
     table.give_up(ids[1], 98).expect("in flight");
-    assert_eq!(table.overdue(Ticks(100)), None);
+    // The device is still at them.
+    assert_eq!(table.overdue(Ticks(100)), Some(ids[0]));
     assert_eq!(table.give_up(ids[0], 1), Err(StaleCompletion::NotInFlight(ids[0])));
 
     let Poll::Ready(finished) = poll(&mut first) else { panic!("it was given up") };
@@ -99,6 +100,27 @@ fn giving_up_answers_at_once_and_frees_later() {
     assert_eq!((finished.result, finished.returned.is_some()), (98, true));
     drop(finished);
     assert_eq!(machine.memory(), Default::default());
+}
+
+/// Slots that are free although somebody waits: that one has been granted another.
+#[test]
+fn a_free_slot_waits_for_nobody() {
+    let machine = SimMachine::new();
+    let table = table(2);
+    let submit =
+        |reserved: Reservation<'_, _, _>| drop(reserved.submit(buffer(&machine), Ticks(0)));
+    let reserved =
+        [table.try_reserve(), table.try_reserve()].map(|slot| slot.expect("it is empty"));
+    let ids = [reserved[0].id(), reserved[1].id()];
+    reserved.into_iter().for_each(submit);
+    let mut first = table.reserve();
+    assert!(poll(&mut first).is_pending());
+    for id in ids {
+        assert_eq!(table.complete(id, 0), Ok(Completed::Orphan));
+    }
+    let mut second = table.reserve();
+    assert!(poll(&mut second).is_ready());
+    assert!(poll(&mut first).is_ready());
 }
 
 #[test]
@@ -195,6 +217,7 @@ enum Action {
     Poll(usize),
     Cancel(usize),
     Overdue(u64),
+    GiveUpOverdue(u64),
     Reset,
 }
 
@@ -207,6 +230,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => any::<usize>().prop_map(Action::Poll),
         3 => any::<usize>().prop_map(Action::Cancel),
         1 => (0u64..100).prop_map(Action::Overdue),
+        1 => (0u64..100).prop_map(Action::GiveUpOverdue),
         1 => Just(Action::Reset),
     ]
 }
@@ -315,12 +339,18 @@ proptest! {
                 }
                 Action::Overdue(now) => {
                     let overdue = table.overdue(Ticks(now));
-                    let is_due = |command: &Command| {
-                        command.caller == Caller::Waits && command.deadline <= now
-                    };
+                    let is_due = |command: &Command| command.deadline <= now;
                     match overdue {
                         Some(id) => prop_assert!(device.get(&id.0).is_some_and(is_due)),
                         None => prop_assert!(!device.values().any(is_due)),
+                    }
+                }
+                Action::GiveUpOverdue(now) => {
+                    table.give_up_overdue(Ticks(now), || 5);
+                    for command in device.values_mut() {
+                        if command.caller == Caller::Waits && command.deadline <= now {
+                            command.caller = Caller::Told(5);
+                        }
                     }
                 }
                 Action::Reset => {

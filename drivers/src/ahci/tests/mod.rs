@@ -2,6 +2,7 @@
 //! goes wrong.
 
 mod faults;
+mod forgotten;
 mod leaving;
 mod noticing;
 mod shapes;

@@ -6,6 +6,7 @@ mod cores;
 mod cost;
 mod events;
 mod faults;
+mod forgotten;
 mod random;
 mod recovery;
 mod serving;
