@@ -29,10 +29,12 @@ pub(super) async fn reap(queue: &Queue) -> Trouble {
     let mut armed = Armed::No;
     let mut in_vain = 0;
     loop {
-        match queue.drain(SLOTS) {
+        let found = match queue.drain(SLOTS) {
             Err(trouble) => return trouble,
-            Ok(0) => {}
-            Ok(_) => in_vain = 0,
+            Ok(found) => found,
+        };
+        if found > 0 {
+            in_vain = 0;
         }
         match port.mode() {
             CompletionMode::Adaptive if in_vain >= PATIENCE => {}
@@ -56,6 +58,10 @@ pub(super) async fn reap(queue: &Queue) -> Trouble {
             port.registers.let_through(PortInterrupts::WANTED);
             armed = Armed::Yes;
             // What ended before may have raised nothing.
+            continue;
+        }
+        if found > 0 {
+            // What was reported with it, an error perhaps, is seen by the next look.
             continue;
         }
         attention(queue).await;

@@ -2,7 +2,8 @@
 //! walks through it.
 //!
 //! The device copies between memory and 4 KiB of its own, one copy at a time, and raises an
-//! interrupt when done. It drives 28 address lines. Source: QEMU, `docs/specs/edu.rst`.
+//! interrupt when done. It drives 28 address lines. It cannot be reset: should it lose a copy, every
+//! later one times out until it is unplugged. Source: QEMU, `docs/specs/edu.rst`.
 
 #[cfg(test)]
 mod model;

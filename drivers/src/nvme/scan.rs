@@ -44,7 +44,14 @@ impl Controller {
     async fn namespace_ids<P: Platform>(&self, identity: &Identity) -> Result<Vec<u32>, NvmeError> {
         let listed = self.identify::<P>("a list of namespaces", Command::identify_active()).await;
         match listed {
-            Ok(list) => Ok(namespace_ids(&list).take(NAMESPACES_MOST).collect()),
+            Ok(list) => {
+                let count = namespace_ids(&list).count();
+                if count > NAMESPACES_MOST {
+                    let name = &self.name;
+                    log::warn!("{name}: {count} namespaces: {NAMESPACES_MOST} are used");
+                }
+                Ok(namespace_ids(&list).take(NAMESPACES_MOST).collect())
+            }
             // Controllers of version 1.0 number them from 1 on.
             Err(NvmeError::Refused(_)) => {
                 Ok((1..=identity.namespaces).take(NAMESPACES_MOST).collect())

@@ -15,8 +15,10 @@ use hal::pci::{self, Function};
 use hal::x86_64::time::clock::now;
 use protocols::pci::Address;
 
-/// Seconds a driver may take to its disks, and to its end.
+/// Seconds a driver may take to its disks.
 const PATIENCE_S: u64 = 10;
+/// Seconds it may take to its end: a SATA disk to finish, to flush and to come to rest.
+const REST_S: u64 = 70;
 
 /// A function whose driver runs.
 #[derive(Clone)]
@@ -63,6 +65,14 @@ pub fn add(function: Function) {
             return;
         }
         found.push(function.clone());
+    }
+    // One that never ended may still have the registers, and turn the device off later.
+    let others = DRIVEN.lock().clone();
+    if let Some(other) = others.iter().find(|driven| driven.address == function.address()) {
+        let name = &other.name;
+        return log::error!(
+            "pci {function:?}: not used: the driver of {name}, which was there, has not ended"
+        );
     }
     match Kind::of(&function) {
         Some(kind) => begin(kind, function),
@@ -117,14 +127,14 @@ pub async fn remove(gone: impl Fn(&Function) -> bool) {
     end(&all).await;
 }
 
-fn soon() -> Instant {
-    Instant(now().saturating_add(clock::frequency() * PATIENCE_S))
+fn after_s(seconds: u64) -> Instant {
+    Instant(now().saturating_add(clock::frequency() * seconds))
 }
 
 /// Waits until the disks of all drivers that were started are known, at most for as long as
 /// anybody's patience lasts.
 pub async fn settled() {
-    let deadline = soon();
+    let deadline = after_s(PATIENCE_S);
     let waited_for: Vec<Driven> = DRIVEN.lock().clone();
     for driven in waited_for {
         if executor::timeout::<Pollux, _>(deadline, driven.known.wait()).await.is_err() {
@@ -140,11 +150,11 @@ pub async fn stop() {
 }
 
 async fn end(all: &[Driven]) {
-    let deadline = soon();
+    let deadline = after_s(REST_S);
     all.iter().for_each(|driven| driven.stop.notify());
     for driven in all {
         if executor::timeout::<Pollux, _>(deadline, driven.ended.wait()).await.is_err() {
-            log::error!("{}: its driver does not end within {PATIENCE_S} s", driven.name);
+            log::error!("{}: its driver does not end within {REST_S} s", driven.name);
         }
     }
 }

@@ -53,7 +53,8 @@ async fn nvme(namespace: &Namespace<Pollux>) -> Result<Vec<String>, NvmeError> {
     }
     let health = namespace.health().await?;
     let celsius = i32::from(health.temperature) - 273;
-    let transferred = |units: u128| Bytes(u64::try_from(units * UNIT).unwrap_or(u64::MAX));
+    let transferred =
+        |units: u128| Bytes(u64::try_from(units.saturating_mul(UNIT)).unwrap_or(u64::MAX));
     let warnings: Vec<&str> = health.warnings.words().collect();
     lines.push(match warnings.as_slice() {
         [] => String::from("warnings: none"),
