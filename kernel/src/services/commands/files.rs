@@ -119,6 +119,11 @@ async fn volume(listed: &Listed) -> Result<Vec<String>, FatError> {
     let volume = mount(block).await?;
     let label = volume.label().await?.unwrap_or_default();
     let (kind, space) = (volume.kind().await?, volume.space().await?);
+    if kind.was_dirty {
+        console::say(format_args!(
+            "ls: {name}: was left in the middle of a change: run fsck on it"
+        ));
+    }
     Ok(Vec::from([
         name,
         label,
