@@ -124,7 +124,7 @@ pub async fn list<D: StorageDevice>(
             match backup {
                 Ok(backup) if agrees(&backup, &header) => {}
                 Ok(_) => {
-                    log::warn!("{name}: the backup partition table says something else: repair it")
+                    log::warn!("{name}: the backup partition table says something else: repair it");
                 }
                 Err(error) => {
                     log::warn!(

@@ -262,6 +262,9 @@ async fn carry(
         if written.map_err(to.failed())? < count {
             return Err(to.failed()(FatError::TooLarge));
         }
+        // The table before the length, for each piece: given up in between, the file is shorter,
+        // and none of its clusters are taken for free ones.
+        target.sync().await.map_err(to.failed())?;
         offset += count as u64;
         if clock::now().saturating_sub(said) > REMIND_S * clock::ticks_per_second() {
             said = clock::now();
