@@ -132,6 +132,28 @@ pub enum Erase {
     Discard,
 }
 
+/// What a device was asked for, as its driver's log says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Transfer(Transfer, Lba),
+    Flush,
+    Erase(Erase, Lba),
+    Health,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transfer(Transfer::Read, lba) => write!(f, "a read at {lba}"),
+            Self::Transfer(Transfer::Write, lba) => write!(f, "a write at {lba}"),
+            Self::Flush => f.write_str("a flush"),
+            Self::Erase(Erase::Zero, lba) => write!(f, "zeroing from {lba} on"),
+            Self::Erase(Erase::Discard, lba) => write!(f, "a discard from {lba} on"),
+            Self::Health => f.write_str("a question for its health"),
+        }
+    }
+}
+
 /// How a read or write ended.
 #[derive(Debug)]
 #[must_use = "it says whether the operation succeeded, and holds the memory"]

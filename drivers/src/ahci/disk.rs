@@ -18,7 +18,7 @@ use super::memory::TRANSFER_MOST;
 use super::queue::{Ended, Flow, Queue};
 use crate::completion::CompletionMode;
 use crate::storage::{
-    Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
+    Asked, Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
 
 /// How long a read or write may take: a disk that has to try again needs seconds.
@@ -111,7 +111,7 @@ impl<P: Platform> Disk<P> {
             .carry_out::<P>(Command::smart_status(), Flow::In, None, TRANSFER_LIMIT)
             .await
             .result;
-        self.verdict(status)?;
+        self.verdict(status, Asked::Health)?;
         let is_failing = matches!(status, Ended::Done(left) if left & 0xff_ff00 == SMART_UNHEALTHY);
         let page = self.shared.dma.buffer(SECTOR_BYTES).map_err(|_| StorageError::OutOfMemory)?;
         let finished = self
@@ -119,7 +119,7 @@ impl<P: Platform> Disk<P> {
             .carry_out::<P>(Command::smart_data(), Flow::In, Some(page.into()), TRANSFER_LIMIT)
             .await;
         // Not every disk that knows its status has attributes.
-        let page = match (self.verdict(finished.result), finished.returned) {
+        let page = match (self.verdict(finished.result, Asked::Health), finished.returned) {
             (Ok(()), Some(Some(memory))) => memory.into_buf(),
             _ => None,
         };
@@ -143,14 +143,15 @@ impl<P: Platform> Disk<P> {
             (Transfer::Write, false) => (Command::write(addressing, lba.0, blocks), Flow::Out),
         };
         let finished = self.queue.carry_out::<P>(command, flow, Some(memory), TRANSFER_LIMIT).await;
-        Completion { result: self.verdict(finished.result), buf: finished.returned.flatten() }
+        let result = self.verdict(finished.result, Asked::Transfer(what, lba));
+        Completion { result, buf: finished.returned.flatten() }
     }
 
-    fn verdict(&self, ended: Ended) -> Result<(), StorageError> {
+    fn verdict(&self, ended: Ended, asked: Asked) -> Result<(), StorageError> {
         match ended {
             Ended::Done(_) => Ok(()),
             Ended::Failed(outcome) => {
-                log::warn!("{}: a command failed: {outcome}", self.queue.port().name);
+                log::warn!("{}: {asked} failed: {outcome}", self.queue.port().name);
                 Err(match outcome.failure() {
                     Some(Failure::Uncorrectable) => StorageError::Media,
                     Some(Failure::NoSuchBlock) => StorageError::OutOfRange,
@@ -171,7 +172,7 @@ impl<P: Platform> Disk<P> {
         list.copy_from_slice(&trim_list(lba, blocks));
         let (command, list) = (Command::trim(1), Some(list.into()));
         let finished = self.queue.carry_out::<P>(command, Flow::Out, list, FLUSH_LIMIT).await;
-        self.verdict(finished.result)
+        self.verdict(finished.result, Asked::Erase(Erase::Discard, Lba(lba)))
     }
 }
 
@@ -187,7 +188,7 @@ impl<P: Platform> StorageDevice for Disk<P> {
     async fn flush(&self) -> Result<(), StorageError> {
         let flush = self.queue.flush();
         let finished = self.queue.carry_out::<P>(flush, Flow::In, None, FLUSH_LIMIT).await;
-        self.verdict(finished.result)
+        self.verdict(finished.result, Asked::Flush)
     }
 
     /// [`Erase::Discard`] where the disk has TRIM; [`Erase::Zero`] never.

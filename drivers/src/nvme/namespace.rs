@@ -17,7 +17,7 @@ use super::Controller;
 use super::queue::{Cargo, Ended};
 use super::transfer::Carrying;
 use crate::storage::{
-    Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
+    Asked, Completion, Erase, Lba, StorageDevice, StorageError, StorageInfo, Transfer, Writable,
 };
 
 /// Most bytes of one transfer, whatever the controller takes: four pages of the list that
@@ -118,25 +118,30 @@ impl<P: Platform> Namespace<P> {
     }
 
     /// A command without data, or with data that is of no further use.
-    async fn carry_out(&self, command: Command, cargo: Cargo) -> Result<(), StorageError> {
+    async fn carry_out(
+        &self,
+        command: Command,
+        cargo: Cargo,
+        asked: Asked,
+    ) -> Result<(), StorageError> {
         let queue = self.controller.queue_here::<P>();
-        self.verdict(queue.carry_out::<P>(command, cargo).await.result)
+        self.verdict(queue.carry_out::<P>(command, cargo).await.result, asked)
     }
 
     #[inline]
-    pub(super) fn verdict(&self, ended: Ended) -> Result<(), StorageError> {
+    pub(super) fn verdict(&self, ended: Ended, asked: Asked) -> Result<(), StorageError> {
         match ended {
             Ended::Done { status, .. } if status.is_success() => Ok(()),
-            other => Err(self.failure(other)),
+            other => Err(self.failure(other, asked)),
         }
     }
 
     #[cold]
-    fn failure(&self, ended: Ended) -> StorageError {
+    fn failure(&self, ended: Ended, asked: Asked) -> StorageError {
         match ended {
             Ended::Done { status, .. } => {
                 let (name, id) = self.name();
-                log::warn!("{name}: namespace {id}: a command failed: {status}");
+                log::warn!("{name}: namespace {id}: {asked} failed: {status}");
                 meaning(status)
             }
             Ended::TimedOut => StorageError::TimedOut,
@@ -198,7 +203,7 @@ impl<P: Platform> StorageDevice for Namespace<P> {
 
     async fn flush(&self) -> Result<(), StorageError> {
         self.check_there()?;
-        self.carry_out(Command::flush(self.id), None).await
+        self.carry_out(Command::flush(self.id), None, Asked::Flush).await
     }
 
     async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
@@ -222,17 +227,18 @@ impl<P: Platform> StorageDevice for Namespace<P> {
         let mut at = lba.0;
         while at < end {
             let count = step.min(end - at) as u32;
+            let asked = Asked::Erase(what, Lba(at));
             match what {
                 Erase::Zero => {
                     let command = Command::write_zeroes(self.id, at, count);
-                    self.carry_out(command, None).await?;
+                    self.carry_out(command, None, asked).await?;
                 }
                 Erase::Discard => {
                     let buf = self.controller.dma.buffer(RANGE_BYTES);
                     let mut buf = buf.map_err(|_| StorageError::OutOfMemory)?;
                     buf.copy_from_slice(&discard_range(at, count));
                     let cargo = Some((buf.into(), Direction::ToDevice));
-                    self.carry_out(Command::deallocate(self.id), cargo).await?;
+                    self.carry_out(Command::deallocate(self.id), cargo, asked).await?;
                 }
             }
             at += u64::from(count);

@@ -18,7 +18,7 @@ use protocols::nvme::Command;
 use super::namespace::Namespace;
 use super::queue::{Ended, NotStarted};
 use crate::slots::{Finished, Submitted};
-use crate::storage::{Completion, Lba, StorageError, Transfer};
+use crate::storage::{Asked, Completion, Lba, StorageError, Transfer};
 
 type Waiting<'a> = Pin<Box<dyn Future<Output = Finished<Option<Memory>, Ended>> + 'a>>;
 
@@ -74,7 +74,9 @@ impl<'a, P: Platform> Carrying<'a, P> {
         let direction = what.direction();
         match queue.start(command, &mut self.asked, direction, deadline, context.waker()) {
             Ok(submitted) => self.in_flight = Some(submitted),
-            Err(NotStarted::Refused(ended)) => return namespace.verdict(ended),
+            Err(NotStarted::Refused(ended)) => {
+                return namespace.verdict(ended, Asked::Transfer(what, lba));
+            }
             Err(NotStarted::NotNow) => {
                 let cargo = self.asked.take().map(|memory| (memory, direction));
                 let waiting = queue.carry_out_until::<P>(command, cargo, deadline);
@@ -120,6 +122,7 @@ impl<P: Platform> Future for Carrying<'_, P> {
             },
         };
         let buf = returned.flatten();
-        Poll::Ready(Completion { result: this.namespace.verdict(result), buf })
+        let asked = Asked::Transfer(this.what, this.lba);
+        Poll::Ready(Completion { result: this.namespace.verdict(result, asked), buf })
     }
 }

@@ -96,12 +96,14 @@ impl<D: StorageDevice> StorageDevice for Partition<'_, D> {
     }
 }
 
-/// The partitions of `device`, in the order of their numbers.
+/// The partitions of `device`, in the order of their numbers. What is wrong with a table that is
+/// used, or with the other one, is in the log, with the disk's `name`.
 ///
 /// # Errors
 /// The disk cannot be read or has no table that can be used, and [says what it has
 /// instead](PartitionError).
 pub async fn list<D: StorageDevice>(
+    name: &str,
     device: &D,
     dma: &DmaDomain,
 ) -> Result<Vec<Entry>, PartitionError> {
@@ -121,13 +123,19 @@ pub async fn list<D: StorageDevice>(
         (Ok((header, entries)), backup) => {
             match backup {
                 Ok(backup) if agrees(&backup, &header) => {}
-                Ok(_) => log::warn!("gpt: the backup table says something else: repair it"),
-                Err(error) => log::warn!("gpt: the backup table is of no use: {error}: repair it"),
+                Ok(_) => {
+                    log::warn!("{name}: the backup partition table says something else: repair it");
+                }
+                Err(error) => {
+                    log::warn!(
+                        "{name}: the backup partition table is of no use: {error}: repair it"
+                    );
+                }
             }
             Ok(entries)
         }
         (Err(error), Ok((_, entries))) => {
-            log::warn!("gpt: {error}: the backup table is used");
+            log::warn!("{name}: {error}: the backup table is used: repair it");
             Ok(entries)
         }
         (Err(error), Err(_)) => Err(error),
@@ -139,11 +147,12 @@ pub async fn list<D: StorageDevice>(
 /// # Errors
 /// As [`list`], or there are none or several of them.
 pub async fn find<'a, D: StorageDevice>(
+    name: &str,
     device: &'a D,
     dma: &DmaDomain,
     kind: Guid,
 ) -> Result<Partition<'a, D>, PartitionError> {
-    let entries = list(device, dma).await?;
+    let entries = list(name, device, dma).await?;
     let mut found = entries.iter().filter(|entry| entry.kind == kind);
     match (found.next(), found.next()) {
         (None, _) => Err(PartitionError::Absent),
@@ -166,6 +175,10 @@ async fn table<D: StorageDevice>(
     lba: u64,
 ) -> Result<(Header, Vec<Entry>), PartitionError> {
     let info = device.info();
+    if lba >= info.blocks {
+        // It is too small for one.
+        return Err(GptError::Absent.into());
+    }
     let block = info.block_size as usize;
     let header = read(device, dma, Lba(lba), block).await?;
     let header = Header::new_checked(&header, lba, info.blocks)?;

@@ -44,12 +44,12 @@ fn disk(partitions: &[(Guid, u64, u64)]) -> RamDisk {
 
 fn list_now(disk: &RamDisk) -> Result<Vec<Entry>, PartitionError> {
     let machine = SimMachine::new();
-    list(disk, &machine.dma()).now_or_never().expect("memory does not wait")
+    list("disk", disk, &machine.dma()).now_or_never().expect("memory does not wait")
 }
 
 fn find_now(disk: &RamDisk) -> Result<Partition<'_, RamDisk>, PartitionError> {
     let machine = SimMachine::new();
-    find(disk, &machine.dma(), KIND).now_or_never().expect("memory does not wait")
+    find("disk", disk, &machine.dma(), KIND).now_or_never().expect("memory does not wait")
 }
 
 #[test]
@@ -62,6 +62,14 @@ fn the_one_partition_is_found_by_either_table() {
     assert_eq!(find_now(&disk).err(), Some(PartitionError::Table(GptError::Checksum)));
     disk.bytes.borrow_mut()[..].fill(0);
     assert_eq!(find_now(&disk).err(), Some(PartitionError::Table(GptError::Absent)));
+}
+
+#[test]
+fn a_disk_too_small_for_a_table_has_none() {
+    for blocks in [1, 2] {
+        let disk = RamDisk::of(BLOCK as u32, vec![0; blocks * BLOCK]);
+        assert_eq!(list_now(&disk).err(), Some(PartitionError::Table(GptError::Absent)));
+    }
 }
 
 #[test]

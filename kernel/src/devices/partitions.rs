@@ -6,16 +6,20 @@ use alloc::string::String;
 use drivers::partition::{self, PartitionError};
 use drivers::storage::Lba;
 use hal::dma::DmaDomain;
+use protocols::gpt::GptError;
 
 /// Reads the partition table of `disk` and lists what is in it. A disk without one is a disk
 /// without partitions.
 pub async fn find(disk: &Listed) {
     let block = disk.block();
     let name = String::from(block.name());
-    let entries = match partition::list(&block, &DmaDomain::machine()).await {
+    let entries = match partition::list(&name, &block, &DmaDomain::machine()).await {
         Ok(entries) => entries,
-        Err(PartitionError::Table(error)) => {
+        Err(PartitionError::Table(error @ GptError::Absent)) => {
             return log::debug!("{name}: no partitions: {error}");
+        }
+        Err(PartitionError::Table(error)) => {
+            return log::warn!("{name}: no partitions: {error}, and there is no sound backup");
         }
         Err(error @ (PartitionError::Mbr | PartitionError::WholeVolume)) => {
             return log::info!("{name}: {error}");

@@ -119,6 +119,11 @@ async fn volume(listed: &Listed) -> Result<Vec<String>, FatError> {
     let volume = mount(block).await?;
     let label = volume.label().await?.unwrap_or_default();
     let (kind, space) = (volume.kind().await?, volume.space().await?);
+    if kind.was_dirty {
+        console::say(format_args!(
+            "ls: {name}: was left in the middle of a change: run fsck on it"
+        ));
+    }
     Ok(Vec::from([
         name,
         label,
@@ -257,6 +262,9 @@ async fn carry(
         if written.map_err(to.failed())? < count {
             return Err(to.failed()(FatError::TooLarge));
         }
+        // The table before the length, for each piece: given up in between, the file is shorter,
+        // and none of its clusters are taken for free ones.
+        target.sync().await.map_err(to.failed())?;
         offset += count as u64;
         if clock::now().saturating_sub(said) > REMIND_S * clock::ticks_per_second() {
             said = clock::now();
