@@ -53,6 +53,14 @@ pub(super) enum Ended {
     NoMemory,
 }
 
+impl Ended {
+    /// Whether the command did what it should.
+    #[inline(always)]
+    pub(super) fn is_success(self) -> bool {
+        matches!(self, Self::Done { status, .. } if status.is_success())
+    }
+}
+
 pub(super) struct Submission {
     pub(super) passage: Passage,
     /// `None`: gone.

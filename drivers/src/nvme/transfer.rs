@@ -93,7 +93,7 @@ impl<'a, P: Platform> Carrying<'a, P> {
             return Poll::Pending;
         };
         self.waiting = None;
-        let result = self.namespace.verdict(result);
+        let result = self.namespace.verdict(result, Asked::Transfer(self.what, self.lba));
         Poll::Ready(Completion { result, buf: returned.flatten() })
     }
 }
@@ -122,6 +122,9 @@ impl<P: Platform> Future for Carrying<'_, P> {
             },
         };
         let buf = returned.flatten();
+        if result.is_success() {
+            return Poll::Ready(Completion { result: Ok(()), buf });
+        }
         let asked = Asked::Transfer(this.what, this.lba);
         Poll::Ready(Completion { result: this.namespace.verdict(result, asked), buf })
     }

@@ -1,7 +1,7 @@
 //! Leaving the machine: by its result out of QEMU, or by turning it off.
 
-use super::console;
 use super::report;
+use super::{commands, console};
 use crate::devices;
 use hal::x86_64::{interrupts, power};
 use kernel_text::options::Exit;
@@ -29,6 +29,7 @@ impl Outcome {
 
 /// Brings the devices to rest, says how it went, to whoever listens, and leaves.
 pub async fn leave(exit: Exit, outcome: Outcome) -> ! {
+    commands::at_rest().await;
     devices::stop().await;
     leave_at_once(exit, outcome)
 }

@@ -3,6 +3,7 @@
 //! Each command mounts the volumes it needs, and before it ends brings to rest what it wrote: what
 //! stands on the disk is what the shell has said, and raw writes in between are seen.
 
+use super::unbroken::{Stop, at_rest, unbroken};
 use crate::devices::{self, Block, Listed, OpenError};
 use crate::services::console;
 use alloc::format;
@@ -40,6 +41,9 @@ pub enum FileError {
     /// A file is to be copied onto itself.
     #[error("{0}: that is the same file")]
     Same(String),
+    /// Nobody wanted it any more.
+    #[error("stopped")]
+    Stopped,
     /// There is no memory for it.
     #[error("out of memory")]
     OutOfMemory,
@@ -80,6 +84,12 @@ impl<'a> Place<'a> {
         move |error| FileError::Volume(word, error)
     }
 
+    /// Mounts the volume to read it, once nobody writes to one.
+    async fn mount_to_read(&self) -> Result<Volume<Block>, FileError> {
+        at_rest().await;
+        self.mount(Writable::No).await
+    }
+
     async fn mount(&self, access: Writable) -> Result<Volume<Block>, FileError> {
         let block = devices::open(self.volume, access);
         let block = block.map_err(|error| FileError::Open(self.volume.into(), error))?;
@@ -94,6 +104,7 @@ async fn mount(block: Block) -> Result<Volume<Block>, FatError> {
 
 /// `ls`: the volumes there are.
 pub async fn volumes() {
+    at_rest().await;
     devices::settled().await;
     let mut grid = Grid::new(&["<volume", "<label", "<kind", "size", "free", "<access"]);
     let mut found = false;
@@ -137,7 +148,7 @@ async fn volume(listed: &Listed) -> Result<Vec<String>, FatError> {
 /// `ls VOLUME[:/PATH]`.
 pub async fn list(word: &str) -> Done {
     let place = Place::new(word).unwrap_or(Place { word, volume: word, path: "/" });
-    let volume = place.mount(Writable::No).await?;
+    let volume = place.mount_to_read().await?;
     let path = if place.path.is_empty() { "/" } else { place.path };
     let about = volume.metadata(path).await.map_err(place.failed())?;
     let mut grid = Grid::new(&["bytes", "<modified", "<name"]);
@@ -166,7 +177,7 @@ fn row(about: &drivers::fat::Metadata, name: &str) -> Vec<String> {
 /// `cat FILE`: its lines.
 pub async fn cat(word: &str) -> Done {
     let place = Place::new(word)?;
-    let volume = place.mount(Writable::No).await?;
+    let volume = place.mount_to_read().await?;
     let mut buffer = room(PIECE)?;
     let (mut offset, mut lines) = (0, Lines::new());
     loop {
@@ -188,7 +199,7 @@ pub async fn cat(word: &str) -> Done {
 /// `hexdump FILE`: its first bytes.
 pub async fn hexdump(word: &str) -> Done {
     let place = Place::new(word)?;
-    let volume = place.mount(Writable::No).await?;
+    let volume = place.mount_to_read().await?;
     let mut buffer = room(DUMPED)?;
     let mut count = 0;
     while count < DUMPED {
@@ -207,6 +218,12 @@ pub async fn hexdump(word: &str) -> Done {
 
 /// `cp FROM TO`. What `TO` held before is gone. What does not come through as a whole is removed.
 pub async fn copy(from: &str, to: &str) -> Done {
+    let (from, to) = (String::from(from), String::from(to));
+    let done = unbroken(move |stop| async move { copy_or_stop(&from, &to, &stop).await });
+    done.await.unwrap_or(Err(FileError::Stopped))
+}
+
+async fn copy_or_stop(from: &str, to: &str, stop: &Stop) -> Done {
     let (from, to) = (Place::new(from)?, Place::new(to)?);
     let target = to.mount(Writable::Yes).await?;
     // One mount for both ends where they are on the same volume: two would not see each other.
@@ -232,7 +249,7 @@ pub async fn copy(from: &str, to: &str) -> Done {
     // From here on it is empty on the device too: should this be given up, no old file is left
     // whose clusters hold parts of the new one.
     target.sync().await.map_err(to.failed())?;
-    let copied = carry((source, &from), (&target, &to), &path, whole.bytes).await;
+    let copied = carry((source, &from), (&target, &to), &path, whole.bytes, stop).await;
     if copied.is_err() {
         // What this fails with is no news.
         let _ = target.remove(&path).await;
@@ -250,10 +267,14 @@ async fn carry(
     (target, to): (&Volume<Block>, &Place<'_>),
     path: &str,
     whole: u64,
+    stop: &Stop,
 ) -> Result<u64, FileError> {
     let mut buffer = room(PIECE)?;
     let (mut offset, mut said) = (0, clock::now());
     while offset < whole {
+        if stop.is_asked() {
+            return Err(FileError::Stopped);
+        }
         let count = source.read(from.path, offset, &mut buffer).await.map_err(from.failed())?;
         if count == 0 {
             break;
@@ -262,8 +283,8 @@ async fn carry(
         if written.map_err(to.failed())? < count {
             return Err(to.failed()(FatError::TooLarge));
         }
-        // The table before the length, for each piece: given up in between, the file is shorter,
-        // and none of its clusters are taken for free ones.
+        // The table before the length, for each piece: should power go in between, the file is
+        // shorter, and none of its clusters are taken for free ones.
         target.sync().await.map_err(to.failed())?;
         offset += count as u64;
         if clock::now().saturating_sub(said) > REMIND_S * clock::ticks_per_second() {
@@ -276,6 +297,12 @@ async fn carry(
 
 /// `rm FILE`.
 pub async fn remove(word: &str) -> Done {
+    let word = String::from(word);
+    let done = unbroken(move |_| async move { remove_whole(&word).await });
+    done.await.unwrap_or(Err(FileError::Stopped))
+}
+
+async fn remove_whole(word: &str) -> Done {
     let place = Place::new(word)?;
     let volume = place.mount(Writable::Yes).await?;
     volume.remove(place.path).await.map_err(place.failed())?;
@@ -286,6 +313,12 @@ pub async fn remove(word: &str) -> Done {
 
 /// `mkdir DIRECTORY`.
 pub async fn make_directory(word: &str) -> Done {
+    let word = String::from(word);
+    let done = unbroken(move |_| async move { make_directory_whole(&word).await });
+    done.await.unwrap_or(Err(FileError::Stopped))
+}
+
+async fn make_directory_whole(word: &str) -> Done {
     let place = Place::new(word)?;
     let volume = place.mount(Writable::Yes).await?;
     volume.make_directory(place.path).await.map_err(place.failed())?;

@@ -3,6 +3,7 @@
 mod disks;
 mod files;
 mod health;
+mod unbroken;
 
 use super::bench::{self, Plan};
 use super::leave::{Outcome, leave};
@@ -21,6 +22,8 @@ use hal::x86_64::power;
 use kernel_text::grid::Grid;
 use kernel_text::options::{Exit, Results, Samples, Ticks};
 use kernel_text::quantity::Bytes;
+
+pub use unbroken::at_rest;
 
 /// What commands may need.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +125,7 @@ pub async fn run(shell: &Shell, line: &str) {
         ("uptime", []) => console::say(listings::uptime()),
         ("reboot", []) => {
             console::say("reboot");
+            at_rest().await;
             devices::stop().await;
             power::reboot();
         }

@@ -23,7 +23,6 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
-use core::task::Poll;
 use drivers::storage::{StorageDevice, StorageError, Transfer};
 use executor::{Priority, yield_now};
 use hal::dma::DmaDomain;
@@ -143,21 +142,23 @@ async fn worker(round: &Round, block: &Block, number: usize) -> Result<(), Stora
     let reading = reading();
     loop {
         let lba = place.next();
-        let mut moving = pin!(Some(block.transfer(Transfer::Read, lba, memory)));
-        let done = poll_fn(|context| {
-            let start = clock::now();
-            let look = match moving.as_mut().as_pin_mut() {
-                Some(moving) => moving.poll(context),
-                None => Poll::Pending,
-            };
-            if look.is_ready() {
-                moving.set(None);
-            }
+        let count = |start: u64| {
             let ticks = (clock::now() - start).saturating_sub(reading);
             round.inside.set(round.inside.get() + ticks);
-            look
-        });
-        memory = whole(done.await)?;
+        };
+        let (done, dropped) = {
+            let mut moving = pin!(block.transfer(Transfer::Read, lba, memory));
+            let done = poll_fn(|context| {
+                let start = clock::now();
+                let look = moving.as_mut().poll(context);
+                count(start);
+                look
+            });
+            (done.await, clock::now())
+        };
+        // The end of the future itself.
+        count(dropped);
+        memory = whole(done)?;
         round.done.set(round.done.get() + 1);
     }
 }
