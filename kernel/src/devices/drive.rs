@@ -102,6 +102,9 @@ fn begin(kind: Kind, function: Function) {
     };
     log::info!("{}: {function:?}", driven.name);
     let task = async move {
+        if kind.numbers_its_disks() {
+            after_earlier(&driven).await;
+        }
         kind.drive(&driven, &function).await;
         if let Err(error) = function.disable_bus_master() {
             log::debug!("{}: {error}", driven.name);
@@ -112,6 +115,17 @@ fn begin(kind: Kind, function: Function) {
         driven.ended.set(());
     };
     executor::spawn::<Pollux, _>("driver", Priority::High, task).detach();
+}
+
+/// Waits until the disks of the controllers before this one are known: theirs have the lower
+/// numbers, whoever is quicker.
+async fn after_earlier(driven: &Driven) {
+    let deadline = after_s(PATIENCE_S);
+    let earlier: Vec<Driven> = DRIVEN.lock().clone();
+    for other in earlier.iter().filter(|other| other.id < driven.id) {
+        // One that takes so long has said so itself, or will.
+        let _ = executor::timeout::<Pollux, _>(deadline, other.known.wait()).await;
+    }
 }
 
 /// Ends the drivers of the functions that `gone` picks, and forgets the functions.

@@ -64,6 +64,11 @@ impl Kind {
         }
     }
 
+    /// Whether disks of several controllers are numbered through.
+    pub const fn numbers_its_disks(self) -> bool {
+        matches!(self, Self::Ahci)
+    }
+
     /// Drives `function` until its driver ends.
     pub async fn drive(self, driven: &Driven, function: &Function) {
         match self {
