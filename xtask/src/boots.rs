@@ -1,6 +1,7 @@
 //! The table of boots that `test` and `soak` drive from outside. Adding one is adding a line.
 //! Those about disks are in [`storage`].
 
+mod ring3;
 mod storage;
 
 use anyhow::{Context, Result};
@@ -119,7 +120,7 @@ const HELLO: &str = "run=hello headless exit=qemu";
 
 /// All boots there are.
 pub fn all() -> impl Iterator<Item = &'static Boot> {
-    BOOTS.iter().chain(storage::BOOTS)
+    BOOTS.iter().chain(storage::BOOTS).chain(ring3::BOOTS)
 }
 
 /// What a loader has to say is asked of our own: Limine says it on the screen alone.

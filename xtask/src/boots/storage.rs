@@ -35,7 +35,7 @@ const WRITTEN_4096: &[Piece] = &[pattern(0, 1, 11), pattern(3, 700, 12), pattern
 /// What the host writes for the kernel to check.
 const BY_HOST: &[Piece] = &[pattern(0, 16, 21), pattern(4097, 3000, 22), pattern(LAST, 1, 23)];
 
-const fn blocks(before: &'static [Piece], after: &'static [Piece]) -> Layout {
+pub(super) const fn blocks(before: &'static [Piece], after: &'static [Piece]) -> Layout {
     Layout::Whole(Area::Blocks { before, after })
 }
 
@@ -237,19 +237,6 @@ const FAT: &[Step] = &[
     Type("poweroff"),
 ];
 
-/// From ring 3 over the shared ring: pages of 4 KiB in pieces of four, 64 under way; a disk that was
-/// given for reading only refuses.
-const RING3: &[Step] = &[
-    Ask("run blockio --disk nvme1n1:rw write=0:2048 check=0:2048 depth=64 piece=4", "ended well"),
-    Ask("run blockio --disk nvme1n2:rw write=8:256 check=8:256 depth=64", "ended well"),
-    Ask("run blockio --disk sata0:rw write=16:512 check=16:512 depth=32 piece=4", "ended well"),
-    Ask("run blockio --disk sata0 check=16:512", "ended well"),
-    Ask("pattern check sata0 16 4096 1", "4096 blocks as they should be"),
-    Ask("run blockio --disk nvme1n1 write=0:8", "left with code"),
-    Ask("pattern check nvme1n1 0 16384 1", "16384 blocks as they should be"),
-    Type("poweroff"),
-];
-
 /// What the in-kernel checks get to work on.
 const TEST_DISKS: &[Disk] = &[
     Disk { holds: SCRATCH, ..BLANK },
@@ -301,22 +288,6 @@ pub const BOOTS: &[Boot] = &[
             Disk { port: Port::Ahci(3), holds: blocks(&[], &[pattern(8, 2000, 5)]), ..BLANK },
         ],
         script: MANY,
-        ..PLAIN
-    },
-    Boot {
-        name: "storage.ring3",
-        words: "disk.write=nvme1n1,nvme1n2,sata0 exit=qemu",
-        disks: &[
-            Disk { holds: blocks(&[], &[pattern(0, 16_384, 1)]), ..BLANK },
-            Disk {
-                port: Port::Nvme(1, 2),
-                block: 4096,
-                holds: blocks(&[], &[pattern(8, 256, 1)]),
-                ..BLANK
-            },
-            Disk { port: Port::Ahci(0), holds: blocks(&[], &[pattern(16, 4096, 1)]), ..BLANK },
-        ],
-        script: RING3,
         ..PLAIN
     },
     Boot {
