@@ -162,3 +162,33 @@ fn a_loop_in_a_chain_is_seen() {
     let _ = run(bench.volume.create("/dir/one more"));
     let _ = run(bench.volume.remove("/dir/other"));
 }
+
+/// Two million boot records and root directories, damaged in place: mounted and listed, or refused.
+#[test]
+fn two_million_damaged_records() {
+    const ROUNDS: usize = 2_000_000;
+    /// Boot record, tables and root directory of the volume lie in its first bytes.
+    const REACH: usize = 8 << 10;
+    let sound = filled(FAT12);
+    let disk = Rc::new(RamDisk::of(512, sound.clone()));
+    let machine = SimMachine::new();
+    let options = Options { cache: CacheBytes(16 << 10), ..Options::default() };
+    let mut random = Random(11);
+    let mut mounts = 0;
+    for _ in 0..rounds(ROUNDS) {
+        let mut touched = [0; 4];
+        for at in &mut touched {
+            // Half of it goes to the record itself.
+            let reach = if random.below(2) == 0 { 64 } else { REACH };
+            *at = random.below(reach);
+            disk.bytes.borrow_mut()[*at] = random.next() as u8;
+        }
+        if let Ok(volume) = run(Volume::mount_with(disk.clone(), &machine.dma(), options)) {
+            mounts += 1;
+            let _ = run(volume.list("/"));
+        }
+        let mut bytes = disk.bytes.borrow_mut();
+        touched.iter().for_each(|at| bytes[*at] = sound[*at]);
+    }
+    assert!(mounts > 0, "none mounted");
+}
