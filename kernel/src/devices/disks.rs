@@ -168,32 +168,19 @@ pub(super) fn free_name(prefix: &str) -> String {
 
 /// What that controller had at that port is no longer there.
 pub(super) fn remove_at_port(controller: u64, port: u8) {
-    let is_there = |listed: &Listed| match listed.block.device() {
+    remove(|listed| match listed.block.device() {
         Device::Ahci(disk) => listed.controller == controller && disk.name().1 == port,
         Device::Nvme(_) => false,
-    };
-    let mut gone = Vec::new();
-    DISKS.lock().retain(|listed| {
-        let stays = !is_there(listed);
-        if !stays {
-            gone.push(listed.clone());
-        }
-        stays
     });
-    // Their last handles are dropped here, out of the lock.
-    gone.into_iter().for_each(|listed| access::forget(listed.block.name()));
 }
 
-/// The driver of that controller has ended; how many disks it had.
-pub(super) fn remove_all_of(controller: u64) -> usize {
-    let mut removed = Vec::new();
-    DISKS.lock().retain(|listed| {
-        let stays = listed.controller != controller;
-        if !stays {
-            removed.push(listed.clone());
-        }
-        stays
-    });
-    removed.iter().for_each(|listed| access::forget(listed.block.name()));
-    removed.iter().filter(|listed| listed.is_whole()).count()
+/// The driver of that controller has ended.
+pub(super) fn remove_all_of(controller: u64) {
+    remove(|listed| listed.controller == controller);
+}
+
+fn remove(gone: impl Fn(&Listed) -> bool) {
+    let removed: Vec<Listed> = DISKS.lock().extract_if(.., |listed| gone(listed)).collect();
+    // Their last handles are dropped here, out of the lock.
+    removed.into_iter().for_each(|listed| access::forget(listed.block.name()));
 }

@@ -103,7 +103,7 @@ fn begin(kind: Kind, function: Function) {
     log::info!("{}: {function:?}", driven.name);
     let task = async move {
         if kind.numbers_its_disks() {
-            after_earlier(&driven).await;
+            after_earlier(kind, &driven).await;
         }
         kind.drive(&driven, &function).await;
         if let Err(error) = function.disable_bus_master() {
@@ -117,12 +117,13 @@ fn begin(kind: Kind, function: Function) {
     executor::spawn::<Pollux, _>("driver", Priority::High, task).detach();
 }
 
-/// Waits until the disks of the controllers before this one are known: theirs have the lower
-/// numbers, whoever is quicker.
-async fn after_earlier(driven: &Driven) {
+/// Waits until the disks of the controllers of this kind before this one are known: theirs have the
+/// lower numbers, whoever is quicker.
+async fn after_earlier(kind: Kind, driven: &Driven) {
     let deadline = after_s(PATIENCE_S);
     let earlier: Vec<Driven> = DRIVEN.lock().clone();
-    for other in earlier.iter().filter(|other| other.id < driven.id) {
+    let same_kind = |other: &&Driven| other.name.starts_with(kind.prefix());
+    for other in earlier.iter().filter(same_kind).filter(|other| other.id < driven.id) {
         // One that takes so long has said so itself, or will.
         let _ = executor::timeout::<Pollux, _>(deadline, other.known.wait()).await;
     }
