@@ -22,6 +22,13 @@ pub enum Expected {
 /// What the names of attacks begin with that need a disk.
 pub const NEED_DISK: &str = "disk.";
 
+/// What the names of attacks begin with that need a device.
+pub const NEED_DEVICE: &str = "device.";
+/// What the names of attacks begin with that need the network.
+pub const NEED_NETWORK: &str = "net.";
+/// What the names of attacks begin with that need the network and a peer.
+pub const NEED_PEER: &str = "net.peer_";
+
 /// One attack.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
@@ -103,6 +110,16 @@ pub const ATTACKS: &[Attack] = &[
     faults("memory.object_write_read_only", &[PAGE]),
     refused("memory.object_pieces"),
     refused("memory.object_shared"),
+    // A device that was lent, used otherwise than it was.
+    refused("device.config"),
+    refused("device.rights"),
+    refused("device.maps"),
+    refused("device.memory"),
+    refused("device.memory_bomb"),
+    refused("device.interrupts"),
+    faults("device.execute", &[PAGE]),
+    faults("device.revoked", &[PAGE]),
+    faults("device.unmapped", &[PAGE]),
     // Instructions of ring 0, and those that raise exceptions of every kind.
     protected("instruction.hlt"),
     protected("instruction.cli"),
@@ -186,6 +203,62 @@ pub const ATTACKS: &[Attack] = &[
     refused("message.full_receiver"),
     refused("message.forged_sender"),
     refused("message.kill_storm"),
+    refused("message.words_only"),
+    // Capabilities: guessed, widened, taken; and those that others hold.
+    refused("capability.guess_every_slot"),
+    refused("capability.guess_every_generation"),
+    refused("capability.guess_at_random"),
+    refused("capability.list"),
+    refused("capability.escalate"),
+    refused("capability.without_transfer"),
+    refused("capability.foreign"),
+    // Used after a revoke,
+    refused("revoke.every_call"),
+    refused("revoke.subtree"),
+    refused("revoke.random_trees"),
+    refused("revoke.waiting_receiver"),
+    refused("revoke.waiting_sender"),
+    refused("revoke.waiting_caller"),
+    refused("revoke.waiting_notification"),
+    refused("revoke.waiting_for_ends"),
+    refused("revoke.other_processes"),
+    refused("revoke.sent_on"),
+    faults("revoke.memory_read", &[PAGE]),
+    faults("revoke.memory_write", &[PAGE]),
+    faults("revoke.memory_of_heir", &[PAGE]),
+    refused("revoke.memory_by_the_kernel"),
+    refused("revoke.memory_otherwise"),
+    refused("revoke.memory_addresses"),
+    refused("revoke.memory_elsewhere"),
+    // and while it is revoked.
+    refused("race.derive"),
+    refused("race.drop"),
+    refused("race.revoke_both"),
+    refused("race.signal"),
+    refused("race.call"),
+    refused("race.callers"),
+    refused("race.receive"),
+    refused("race.grant"),
+    refused("race.map"),
+    refused("race.exit"),
+    // Who one is, and whose authority one acts with.
+    refused("sender.every_field"),
+    refused("sender.capabilities"),
+    refused("sender.reply"),
+    refused("sender.notification"),
+    refused("sender.lent_capability"),
+    refused("sender.numbers_used_again"),
+    refused("deputy.confused"),
+    refused("deputy.accounts"),
+    // What a parent gives its children.
+    refused("limit.handles"),
+    refused("limit.threads"),
+    refused("limit.frames"),
+    refused("limit.objects"),
+    refused("limit.messages"),
+    refused("limit.flooded"),
+    refused("limit.chain"),
+    refused("limit.children"),
     // Exhaustion.
     refused("bomb.threads"),
     refused("bomb.processes"),
@@ -213,6 +286,26 @@ pub const ATTACKS: &[Attack] = &[
     refused("disk.unmapped_in_flight"),
     refused("disk.left_in_flight"),
     refused("disk.killed_in_flight"),
+    refused("disk.revoked"),
+    // The network service. These need the network,
+    refused("net.bad_calls"),
+    refused("net.bad_opens"),
+    refused("net.sockets"),
+    refused("net.listeners"),
+    refused("net.forged_rings"),
+    refused("net.forged_datagrams"),
+    refused("net.opened_twice"),
+    refused("net.used_after_close"),
+    refused("net.left_waiting"),
+    refused("net.killed"),
+    refused("net.revoked"),
+    // and these a peer.
+    refused("net.peer_corrupt"),
+    refused("net.peer_forged_rings"),
+    refused("net.peer_closed_midway"),
+    refused("net.peer_slow_reader"),
+    refused("net.peer_killed"),
+    refused("net.peer_revoked"),
     // Floating point and vector state.
     refused("fpu.fresh_process"),
     refused("fpu.fresh_thread"),

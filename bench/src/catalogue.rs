@@ -5,6 +5,9 @@
 pub enum Placement {
     /// On each core for itself.
     EachCore,
+    /// On each core for itself, and never on all at once: what is measured is one for all cores, or
+    /// the figure is put together from samples that need something done in between.
+    EachCoreAlone,
     /// For each ordered pair of cores.
     EachPair,
 }
@@ -28,6 +31,10 @@ pub const FIGURES: &[Figure] = &[
     Figure { name: "thread.switch", placement: Placement::EachCore },
     Figure { name: "page.touch", placement: Placement::EachCore },
     Figure { name: "process.spawn_exit", placement: Placement::EachCore },
+    Figure { name: "ipc.grant", placement: Placement::EachCore },
+    Figure { name: "cap.derive", placement: Placement::EachCoreAlone },
+    Figure { name: "cap.revoke_1000", placement: Placement::EachCoreAlone },
+    Figure { name: "commit.sync", placement: Placement::EachCoreAlone },
     Figure { name: "ipc.cross_core", placement: Placement::EachPair },
 ];
 

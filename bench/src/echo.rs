@@ -25,6 +25,9 @@ pub const QUIT: u32 = 2;
 /// Label: end without an answer.
 pub const DIE: u32 = 3;
 
+/// Label: answer with the same words and the capabilities that came along.
+pub const GIVE_BACK: u32 = 4;
+
 /// A running server. Dropping the value leaves it running.
 #[derive(Debug)]
 pub struct Echo {

@@ -19,4 +19,4 @@ pub mod measure;
 pub mod probe;
 pub mod runtime;
 
-pub use protocols::{abi, block_ring, pattern};
+pub use protocols::{abi, block_ring, http, pattern, shared, socket_ring, sync_mark};

@@ -27,10 +27,12 @@ pub mod cache;
 #[cfg(not(loom))]
 pub mod completion;
 #[cfg(not(loom))]
+pub mod e1000;
+#[cfg(not(loom))]
 pub mod edu;
-#[cfg(not(loom))]
+#[cfg(all(feature = "kernel", not(loom)))]
 pub mod fat;
-#[cfg(not(loom))]
+#[cfg(all(feature = "kernel", not(loom)))]
 pub mod hotplug;
 #[cfg(not(loom))]
 pub mod input;
@@ -46,6 +48,8 @@ mod ram_disk;
 pub mod reaper;
 #[cfg(not(loom))]
 pub mod registry;
+#[cfg(not(loom))]
+pub mod rtl8139;
 #[cfg(not(loom))]
 pub mod serial;
 #[cfg(not(loom))]

@@ -23,6 +23,7 @@ use core::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 
 use crate::machine;
+use crate::pci::RouteError;
 
 /// Why there is no interrupt to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror_no_std::Error)]
@@ -39,9 +40,15 @@ pub enum InterruptError {
     /// No I/O APIC has that line, or it is wired to NMI.
     #[error("interrupt line {0} does not exist or is not a device's")]
     NoSuchLine(u32),
-    /// Somebody else has the line.
-    #[error("interrupt line {0} is taken, and lines are not shared")]
+    /// Somebody else has the line, and wants it another way.
+    #[error("interrupt line {0} is taken by somebody who does not share it")]
     LineTaken(u32),
+    /// The function uses none of the four pins.
+    #[error("it has no legacy interrupt either")]
+    NoPin,
+    /// Nobody knows where the pin leads.
+    #[error("{0}")]
+    NoRoute(#[from] RouteError),
     /// The core's APIC id does not fit into a message (that takes interrupt remapping).
     #[error("core {0} cannot be reached by device interrupts: use one with a lower APIC id")]
     Unreachable(u16),
@@ -107,6 +114,9 @@ pub trait InterruptControl: Send + Sync {
     /// The driver has dealt with the last one and waits for the next. Level-triggered lines unmask
     /// here what their handler masked; edge-triggered ones have nothing to do.
     fn rearm(&self) {}
+    /// The last one was its device's own. Shared lines want to know: see
+    /// [`Interrupt::was_mine`].
+    fn claim(&self) {}
 }
 
 /// One interrupt of a device, owned by its driver.
@@ -150,6 +160,13 @@ impl Interrupt {
             look
         })
         .await
+    }
+
+    /// Says that the device had asked for the last interrupt. On a line that is shared, interrupts
+    /// that nobody says this of for a long time are taken for a fault of the line, which is then
+    /// looked at now and then only. Elsewhere it means nothing, and costs little.
+    pub fn was_mine(&self) {
+        self.control.claim();
     }
 
     /// Takes what was raised since the last time without waiting: for polled operation.

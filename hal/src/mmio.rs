@@ -12,7 +12,9 @@
 //! counted ([`DeviceRegion::stray_accesses`]); the simulated machine reports it as a violation. So
 //! an offset computed from what a broken device said can neither panic nor reach something else.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
+#[cfg(not(ring3))]
+use alloc::sync::Weak;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -162,6 +164,7 @@ impl DeviceRegion {
         Ok(part)
     }
 
+    #[cfg(not(ring3))]
     /// A reference that keeps nothing mapped, for whoever hands out further parts.
     pub(crate) fn downgrade(&self) -> WeakRegion {
         WeakRegion {
@@ -172,6 +175,7 @@ impl DeviceRegion {
         }
     }
 
+    #[cfg(not(ring3))]
     pub(crate) fn window(&self) -> &machine::Window {
         &self.window
     }
@@ -229,6 +233,7 @@ impl DeviceRegion {
     }
 }
 
+#[cfg(not(ring3))]
 /// A [`DeviceRegion`] as long as somebody else keeps it mapped.
 #[derive(Clone)]
 pub(crate) struct WeakRegion {
@@ -238,6 +243,7 @@ pub(crate) struct WeakRegion {
     strays: Weak<AtomicU32>,
 }
 
+#[cfg(not(ring3))]
 impl WeakRegion {
     /// The region, if any part of it is still in use.
     pub(crate) fn upgrade(&self) -> Option<DeviceRegion> {

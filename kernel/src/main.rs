@@ -19,6 +19,8 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
+mod authority;
+#[cfg(target_os = "none")]
 mod checks;
 #[cfg(target_os = "none")]
 mod clock;

@@ -22,6 +22,7 @@ const EXIT_FAILURE: u8 = 0x11;
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let location = info.location();
     let message = format_args!("{}", info.message());
+    hal::x86_64::aml::guard::panicked(message);
     match location {
         Some(at) => die(format_args!("{message} ({}:{})", at.file(), at.line()), None),
         None => die(message, None),

@@ -11,7 +11,7 @@
 use crate::panic::{self, die};
 use crate::platform::{self, Pollux};
 use crate::process::{image, reclaim, run};
-use crate::{clock, devices, ipc, services, watch};
+use crate::{authority, clock, devices, ipc, services, watch};
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use executor::{CoreId, Priority};
@@ -25,7 +25,7 @@ use hal::x86_64::descriptors::{self, FaultStacks};
 use hal::x86_64::exceptions::{self, Hooks};
 use hal::x86_64::smp::{self, Startup};
 use hal::x86_64::user::copy;
-use hal::x86_64::{apic, cpu, interrupts, ioapic, paging, percpu, power, probe, random, time};
+use hal::x86_64::{aml, apic, cpu, interrupts, ioapic, paging, percpu, power, probe, random, time};
 
 /// Where the loader enters, on its stack, with interrupts off.
 #[unsafe(no_mangle)]
@@ -83,6 +83,7 @@ extern "C" fn on_own_stack() -> ! {
         if cores == 1 { "" } else { "s" },
         clock::frequency() / 1_000_000
     );
+    authority::log::begin();
     executor::spawn::<Pollux, _>("init", Priority::Normal, services::init()).detach();
     run_core()
 }
@@ -148,6 +149,7 @@ fn machine(info: &'static BootInfo) -> Acpi {
         time::clock::set_boot_date(unix, clock::entry_ticks());
     }
     power::init(&acpi, map_table);
+    aml::init(&acpi);
     devices::remember_windows(acpi.pci_windows().map(Into::into));
     log::debug!("random numbers: {:?}", random::quality());
     acpi
@@ -208,6 +210,7 @@ fn run_core() -> ! {
     watch::start(here.core);
     if here.core == CoreId(0) {
         reclaim::start();
+        authority::log::start();
     }
     log::debug!("core{}: lapic {} runs", here.core.0, percpu::this().lapic_id());
     here.executor.run()

@@ -10,9 +10,10 @@
 //! done    success
 //! ```
 
-use core::fmt::{self, Display, Write};
+use core::fmt::{self, Display};
 
 use crate::abi::metric::{Metric, Unit};
+use crate::json::{OrNull, Text};
 
 /// One event. Displays as its line, without the line feed.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,7 @@ pub const fn unit_name(unit: Unit) -> &'static str {
         Unit::PerSecond => "per_second",
         Unit::Cycles => "cycles",
         Unit::BytesPerSecond => "bytes_per_second",
+        Unit::Items => "items",
     }
 }
 
@@ -113,38 +115,6 @@ impl Display for Event<'_> {
             }
             Self::Done { success } => write!(f, "{{\"event\":\"done\",\"success\":{success}}}"),
         }
-    }
-}
-
-/// A number, or `null`.
-struct OrNull<T>(Option<T>);
-
-impl<T: Display> Display for OrNull<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str("null"),
-        }
-    }
-}
-
-/// A string in quotes. What JSON forbids in one, and every control character, is escaped.
-struct Text<'a>(&'a str);
-
-impl Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for character in self.0.chars() {
-            match character {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '\t' => f.write_str("\\t")?,
-                control if control.is_control() => write!(f, "\\u{:04x}", u32::from(control))?,
-                other => f.write_char(other)?,
-            }
-        }
-        f.write_char('"')
     }
 }
 

@@ -13,13 +13,14 @@ use crate::boot::{self, Echo, Ended, SUCCESS};
 use crate::drives::{self, Cache, Drive, Image, Port};
 use crate::medium;
 use crate::metrics::{self, Metric};
+use crate::network;
 use crate::options::Options;
 use crate::process;
 use crate::progress::{self, Timed};
 use crate::qemu::{Console, DISK, Execution, Machine};
 use crate::records::Records;
 use crate::report;
-use crate::run;
+use crate::run::{self, Parts};
 use crate::setup::{self, Emulator};
 use crate::workspace::Workspace;
 
@@ -33,7 +34,17 @@ const HOST_LIMIT: Duration = Duration::from_secs(1800);
 /// `cargo xtask bench`.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let emulator = setup::emulator()?;
-    let (machine, mut metrics) = measure(workspace, &emulator, options)?;
+    let parts = run::parts(workspace, options)?;
+    let own =
+        options.filter.as_ref().is_none_or(|filter| !filter.starts_with(network::bench::PREFIX));
+    let own = own.then(|| measure(workspace, &emulator, &parts, options)).transpose()?;
+    let peered = network::bench::measure(workspace, &parts, options)?;
+    let all = [own, peered].into_iter().flatten().collect::<Vec<_>>();
+    let Some(Measured { machine, records, .. }) = all.first() else {
+        bail!("nothing could be measured");
+    };
+    let machine = description(workspace, &emulator, machine, records, &parts.loader.to_string());
+    let mut metrics: Vec<Metric> = all.into_iter().flat_map(|measured| measured.metrics).collect();
     if options.host {
         metrics.extend(on_host(workspace, options)?);
     }
@@ -62,13 +73,23 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Boots once and returns the machine's description and its figures.
-pub fn measure(
+/// What came of a boot that measures.
+pub struct Measured {
+    /// Where it ran.
+    pub machine: Machine,
+    /// What the kernel reported.
+    pub records: Records,
+    /// The figures of that.
+    pub metrics: Vec<Metric>,
+}
+
+/// Boots once and takes all figures but the network's.
+fn measure(
     workspace: &Workspace,
     emulator: &Emulator,
+    parts: &Parts,
     options: &Options,
-) -> Result<(Value, Vec<Metric>)> {
-    let parts = run::parts(workspace, options)?;
+) -> Result<Measured> {
     let folder = run::folder(workspace, "bench")?;
     let mut machine = Machine::by_options(options, Console::Pipe, folder.path.clone())?;
     machine.drives = disks(&machine.dir)?;
@@ -96,7 +117,7 @@ pub fn measure(
         progress::warning(format!("not a record: {line}"));
     }
     let metrics = metrics::published(&records, machine.execution.mode())?;
-    Ok((description(workspace, emulator, &machine, &records, &parts.loader.to_string()), metrics))
+    Ok(Measured { machine, records, metrics })
 }
 
 /// What is measured: for NVMe and for AHCI a disk that keeps nothing, where what is left is QEMU's

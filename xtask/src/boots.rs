@@ -1,16 +1,21 @@
 //! The table of boots that `test` and `soak` drive from outside. Adding one is adding a line.
-//! Those about disks are in [`storage`].
+//! Those about disks are in [`storage`], those about the CommitLog in [`commits`].
 
+mod authority;
+mod commits;
+mod lent;
+mod lines;
+mod mutation;
 mod ring3;
 mod storage;
-
-use anyhow::{Context, Result};
 
 use crate::boot::{FAILURE, SUCCESS};
 use crate::disks::Disk;
 use crate::expect::{EPITAPH, Expect};
-use crate::image::Entry;
+use crate::qemu::Board;
 use crate::script::Step;
+
+pub use mutation::Mutation;
 
 /// A loader a boot insists on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,28 +28,13 @@ pub enum Needs {
     Limine,
 }
 
-/// What is done to the boot medium first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutation {
-    /// Nothing.
-    None,
-    /// A file gets other contents: no ELF, only noise.
-    Corrupt(&'static str),
-    /// A file loses its second half.
-    Cut(&'static str),
-    /// A file named by `limine.conf` is not there.
-    Remove(&'static str),
-    /// `limine.conf` itself reads like this.
-    Configuration(&'static str),
-    /// More modules, of this many MiB together.
-    Ballast(usize),
-}
-
 /// One boot.
 #[derive(Clone, Copy, Debug)]
 pub struct Boot {
     /// Its name, for `--filter`.
     pub name: &'static str,
+    /// The board.
+    pub board: Board,
     /// Virtual CPUs.
     pub cores: u32,
     /// Guest memory in MiB.
@@ -74,6 +64,7 @@ pub struct Boot {
 /// What most boots are like.
 pub const PLAIN: Boot = Boot {
     name: "",
+    board: Board::Q35,
     cores: 4,
     memory: 512,
     words: "exit=qemu",
@@ -95,10 +86,15 @@ const METRICS: &[&str] = &[
     "ahci.read4k.qd32.msix",
     "ahci.write4k.qd32.poll",
     "boot.entry_to_ring3",
+    "cap.derive",
+    "cap.revoke_1000",
+    "commit.append",
+    "commit.hash",
     "executor.cross_core_wake",
     "executor.wake_to_poll",
     "ipc.call_reply",
     "ipc.cross_core",
+    "ipc.grant",
     "notify.round_trip",
     "nvme.read128k.qd8",
     "nvme.read4k.qd1",
@@ -109,10 +105,13 @@ const METRICS: &[&str] = &[
     "process.spawn_exit",
     "syscall.null",
     "syscall.yield",
+    "syslog.record",
     "thread.switch",
 ];
 
 const TESTS: &str = "test exit=qemu";
+/// The peer is that of [`crate::network::cards::Cable::Alone`].
+const ATTACK: &str = "attack run.args=peer=10.0.2.100 exit=qemu";
 const BENCH: &str = "headless bench.quick exit=qemu";
 const BENCH_DISKS: &str =
     "headless bench.quick bench.disk=nvme1n1,sata0 disk.write=nvme1n1,sata0 exit=qemu";
@@ -120,7 +119,9 @@ const HELLO: &str = "run=hello headless exit=qemu";
 
 /// All boots there are.
 pub fn all() -> impl Iterator<Item = &'static Boot> {
-    BOOTS.iter().chain(storage::BOOTS).chain(ring3::BOOTS)
+    let of_disks = [storage::BOOTS, commits::BOOTS, ring3::BOOTS, lent::BOOTS];
+    let of_disks = of_disks.into_iter().flatten();
+    BOOTS.iter().chain(authority::BOOTS).chain(of_disks).chain(lines::BOOTS)
 }
 
 /// What a loader has to say is asked of our own: Limine says it on the screen alone.
@@ -215,8 +216,8 @@ const BOOTS: &[Boot] = &[
         limit: 300,
         ..PLAIN
     },
-    Boot { name: "attack.4-cores", words: "attack exit=qemu", limit: 400, ..PLAIN },
-    Boot { name: "attack.1-core", cores: 1, words: "attack exit=qemu", limit: 400, ..PLAIN },
+    Boot { name: "attack.4-cores", words: ATTACK, devices: &["edu"], limit: 400, ..PLAIN },
+    Boot { name: "attack.1-core", cores: 1, words: ATTACK, limit: 400, ..PLAIN },
     Boot {
         name: "command-line.garbage",
         words: "=== frob=1 log=loud smp=banana bench.filter irq= \"quote 'x' run.args=,, %s%n \\ headless run=hello exit=qemu",
@@ -309,65 +310,6 @@ const BOOTS: &[Boot] = &[
     },
 ];
 
-impl Mutation {
-    /// Does it to the files of a boot medium.
-    pub fn apply(self, entries: &mut Vec<Entry>) -> Result<()> {
-        let find = |entries: &Vec<Entry>, path: &str| {
-            let found = entries.iter().position(|entry| entry.path == path);
-            found.with_context(|| format!("there is no {path} on the medium to damage"))
-        };
-        match self {
-            Self::None => {}
-            Self::Corrupt(path) => {
-                let at = find(entries, path)?;
-                entries[at].contents = noise(4096);
-            }
-            Self::Cut(path) => {
-                let at = find(entries, path)?;
-                let half = entries[at].contents.len() / 2;
-                entries[at].contents.truncate(half);
-            }
-            Self::Remove(path) => {
-                let at = find(entries, path)?;
-                entries.remove(at);
-            }
-            Self::Configuration(text) => {
-                let at = find(entries, "limine.conf")?;
-                entries[at].contents = text.as_bytes().to_vec();
-            }
-            Self::Ballast(size) => {
-                let at = find(entries, "limine.conf")?;
-                // In pieces, so that scattered memory fills up too.
-                for piece in 0..size / PIECE {
-                    let lines = format!(
-                        "    module_path: boot():/pollux/ballast{piece}\n    \
-                         module_cmdline: ballast{piece}\n"
-                    );
-                    entries[at].contents.extend_from_slice(lines.as_bytes());
-                    let path = format!("pollux/ballast{piece}");
-                    entries.push(Entry::new(path, vec![0x5a; PIECE << 20]));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Size of one module of ballast, in MiB.
-const PIECE: usize = 2;
-
-/// The same noise every time (xorshift).
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,21 +320,5 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all().count());
-    }
-
-    #[test]
-    fn media_are_damaged_as_told() {
-        let fresh = || vec![Entry::new("limine.conf", *b"x\n"), Entry::new("pollux/a", *b"abcd")];
-        let mutated = |mutation: Mutation| {
-            let mut entries = fresh();
-            mutation.apply(&mut entries).map(|()| entries)
-        };
-        assert_eq!(mutated(Mutation::Cut("pollux/a")).unwrap()[1].contents, b"ab");
-        assert_eq!(mutated(Mutation::Corrupt("pollux/a")).unwrap()[1].contents.len(), 4096);
-        assert_eq!(mutated(Mutation::Remove("pollux/a")).unwrap().len(), 1);
-        let heavy = mutated(Mutation::Ballast(4)).unwrap();
-        assert_eq!((heavy.len(), heavy[3].contents.len()), (4, 2 << 20));
-        assert!(String::from_utf8_lossy(&heavy[0].contents).contains("pollux/ballast"));
-        assert!(mutated(Mutation::Remove("pollux/b")).is_err());
     }
 }

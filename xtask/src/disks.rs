@@ -12,12 +12,17 @@ use anyhow::{Context, Result, bail, ensure};
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
-use gpt::partition_types::BASIC;
+use gpt::partition_types::{BASIC, Type};
 use protocols::pattern;
 
+use crate::commits::{self, After, Before};
 use crate::drives::{Cache, Drive, Fault, Image, Port};
+use crate::image;
+use crate::pieces::check;
 use crate::setup::FatTools;
 use crate::volumes::Volume;
+
+pub use crate::pieces::{Data, Piece, pattern};
 
 const MIB: u64 = 1 << 20;
 
@@ -62,33 +67,14 @@ pub enum Area {
     },
     /// A FAT file system.
     Fat(&'static Volume),
+    /// A CommitLog. In a partition of that type only.
+    Commits(Before, After),
 }
 
-/// Blocks that hold the same kind of data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// The first, from the beginning of the disk or partition.
-    pub lba: u64,
-    /// How many.
-    pub blocks: u64,
-    /// What they hold.
-    pub data: Data,
-}
-
-/// What blocks hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// The pattern of this seed.
-    Pattern(u64),
-    /// Zeros.
-    Zero,
-    /// Whatever it is.
-    Anything,
-}
-
-/// `blocks` blocks from `lba` on with the pattern of `seed`.
-pub const fn pattern(lba: u64, blocks: u64, seed: u64) -> Piece {
-    Piece { lba, blocks, data: Data::Pattern(seed) }
+impl Area {
+    fn partition_type(&self) -> Result<Type> {
+        if let Self::Commits(..) = self { image::commits_type() } else { Ok(BASIC) }
+    }
 }
 
 /// A disk of 64 MiB and 512-byte blocks, all zeros, for whoever changes that.
@@ -157,6 +143,10 @@ impl Disk {
                         write_at(&mut file, start + place, &bytes)?;
                     }
                 }
+                Area::Commits(before, _) => {
+                    let made = commits::make(*before, &commits::partition(&mut file, *start)?)?;
+                    write_at(&mut file, *start, &made)?;
+                }
                 Area::Fat(volume) => {
                     let tools = tools.context("no tools for FAT")?;
                     let own = prepared.volume_path(number);
@@ -211,6 +201,12 @@ impl Prepared {
                     check(&mut file, *start, *length, self.disk.block, &pieces)
                         .with_context(|| id.clone())?;
                 }
+                Area::Commits(before, after) => {
+                    let partition = commits::partition(&mut file, *start)?;
+                    let bytes = read_at(&mut file, *start, *length)?;
+                    commits::verify(*before, *after, &partition, &bytes)
+                        .with_context(|| id.clone())?;
+                }
                 Area::Fat(volume) => {
                     let own = self.volume_path(number);
                     std::fs::write(&own, read_at(&mut file, *start, *length)?)?;
@@ -229,43 +225,6 @@ impl Prepared {
     }
 }
 
-/// Checks the area of `length` bytes from `start` on: each piece, and zeros around them.
-fn check(file: &mut File, start: u64, length: u64, block: u32, pieces: &[Piece]) -> Result<()> {
-    let block = u64::from(block);
-    for chunk in (0..length).step_by(MIB as usize) {
-        let end = (chunk + MIB).min(length);
-        let actual = read_at(file, start + chunk, end - chunk)?;
-        let mut expected = vec![0; actual.len()];
-        for piece in pieces {
-            let from = (piece.lba * block).max(chunk);
-            let to = ((piece.lba + piece.blocks) * block).min(end);
-            if from >= to {
-                continue;
-            }
-            let range = (from - chunk) as usize..(to - chunk) as usize;
-            match piece.data {
-                Data::Pattern(seed) => pattern::fill(seed, from, &mut expected[range]),
-                Data::Zero => expected[range].fill(0),
-                Data::Anything => expected[range.clone()].copy_from_slice(&actual[range]),
-            }
-        }
-        if let Some(at) = actual.iter().zip(&expected).position(|(is, should)| is != should) {
-            let place = chunk + at as u64;
-            let lba = place / block;
-            let whole = (lba * block - chunk) as usize..((lba + 1) * block - chunk) as usize;
-            let is = if actual[whole].iter().all(|byte| *byte == 0) { "zeros" } else { "else" };
-            let holder = |piece: &&Piece| (piece.lba..piece.lba + piece.blocks).contains(&lba);
-            let should = match pieces.iter().rev().find(holder).map(|piece| piece.data) {
-                Some(Data::Pattern(seed)) => format!("should hold the pattern of seed {seed}"),
-                Some(_) => "should be erased".to_owned(),
-                None => "should not have been written to".to_owned(),
-            };
-            bail!("block {lba} {should}, but holds {is} (byte {place})");
-        }
-    }
-    Ok(())
-}
-
 /// Writes a GPT and returns where its partitions are.
 fn partition(file: &mut File, block: u32, parts: &[(u64, Area)]) -> Result<Vec<(u64, u64, Area)>> {
     let size = match block {
@@ -282,8 +241,8 @@ fn partition(file: &mut File, block: u32, parts: &[(u64, Area)]) -> Result<Vec<(
     let mut areas = Vec::new();
     for (number, (mib, area)) in parts.iter().enumerate() {
         let align = Some(MIB / u64::from(block));
-        let id =
-            table.add_partition(&format!("part {}", number + 1), mib * MIB, BASIC, 0, align)?;
+        let (name, kind) = (format!("part {}", number + 1), area.partition_type()?);
+        let id = table.add_partition(&name, mib * MIB, kind, 0, align)?;
         let made = table.partitions().get(&id).context("the partition was lost")?;
         areas.push((made.bytes_start(size)?, made.bytes_len(size)?, *area));
     }
@@ -308,7 +267,8 @@ fn bytes_of(blocks: u64, block: u32) -> Result<usize> {
     Ok(usize::try_from(blocks * u64::from(block))?)
 }
 
-fn read_at(file: &mut File, start: u64, length: u64) -> Result<Vec<u8>> {
+/// `length` bytes from byte `start` on.
+pub fn read_at(file: &mut File, start: u64, length: u64) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length)?];
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(&mut bytes).context("the image has become shorter")?;

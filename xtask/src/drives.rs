@@ -5,7 +5,7 @@
 //! disk is `nvme0n1`, and [`Port::name`] says what the others are called.
 //!
 //! ```text
-//! slot  03 boot NVMe   04 network   05 USB   09… NVMe 1, 2, …   10 root port   18 AHCI   1f AHCI (chipset)
+//! slot  03 boot NVMe   04 06 07 network   05 USB   09… NVMe 1, 2, …   10 root port   18 AHCI   1f AHCI (chipset)
 //! ```
 
 use std::fmt;
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 pub mod slot {
     /// The boot disk.
     pub const BOOT: &str = "0x3";
-    /// The network.
-    pub const NETWORK: &str = "0x4";
+    /// Network cards, in the order the kernel counts them.
+    pub const NETWORKS: [&str; 3] = ["0x4", "0x6", "0x7"];
     /// USB.
     pub const USB: &str = "0x5";
     /// The first NVMe controller after the boot disk's comes right after this.
@@ -154,6 +154,14 @@ pub enum Image {
         /// Errors to give.
         faults: &'static [Fault],
     },
+    /// A raw file, of whose writes and flushes QEMU's `blklogwrites` keeps a log
+    /// ([`crate::power`]). Flushes go no further than to it.
+    Recorded {
+        /// The file.
+        path: PathBuf,
+        /// The log, an empty file.
+        log: PathBuf,
+    },
     /// Nothing: writes are forgotten, reads leave memory as it is. As fast as QEMU can be.
     Null {
         /// How large it seems.
@@ -177,7 +185,9 @@ pub struct Drive {
 impl fmt::Display for Drive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.image {
-            Image::File { path, .. } => write!(f, "{}", path.display())?,
+            Image::File { path, .. } | Image::Recorded { path, .. } => {
+                write!(f, "{}", path.display())?;
+            }
             Image::Null { .. } => f.write_str("keeps nothing")?,
         }
         write!(f, ", {}-byte blocks", self.block)
@@ -205,13 +215,26 @@ impl Drive {
                 };
                 json!({ "driver": "raw", "node-name": id, "file": file, "cache": cache })
             }
+            Image::Recorded { path, log } => {
+                let file = |path: &Path| {
+                    let cache = json!({ "no-flush": true });
+                    json!({ "driver": "file", "filename": path.to_string_lossy(), "cache": cache })
+                };
+                let recorder = json!({
+                    "driver": "blklogwrites", "file": file(path), "log": file(log),
+                    "log-sector-size": self.block,
+                });
+                json!({ "driver": "raw", "node-name": id, "file": recorder })
+            }
         }
     }
 
     /// For people: whether the file behind it is cached.
     pub fn cached(&self) -> Option<&'static str> {
         match self.image {
-            Image::File { cache: Cache::Host, .. } => Some("cached by the host"),
+            Image::File { cache: Cache::Host, .. } | Image::Recorded { .. } => {
+                Some("cached by the host")
+            }
             Image::File { cache: Cache::None, .. } => Some("not cached by the host"),
             Image::Null { .. } => None,
         }
@@ -219,7 +242,7 @@ impl Drive {
 
     /// Removes the file behind it.
     pub fn remove(&self) {
-        if let Image::File { path, .. } = &self.image {
+        if let Image::File { path, .. } | Image::Recorded { path, .. } = &self.image {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -339,6 +362,23 @@ mod tests {
         assert_eq!(node["file"]["driver"], "blkdebug");
         assert_eq!(node["file"]["inject-error"][0]["sector"], 9);
         assert_eq!(node["file"]["image"]["cache"]["direct"], true);
+    }
+
+    #[test]
+    fn recorders_are_blklogwrites() {
+        let image = Image::Recorded { path: "/t/a".into(), log: "/t/b".into() };
+        let node = Drive { image, ..drive(Port::Ahci(1), 512) }.node();
+        let recorder = &node["file"];
+        assert_eq!(
+            (&recorder["driver"], &recorder["log-sector-size"]),
+            (&json!("blklogwrites"), &json!(512))
+        );
+        assert_eq!(
+            (&recorder["file"]["filename"], &recorder["log"]["filename"]),
+            (&json!("/t/a"), &json!("/t/b"))
+        );
+        assert_eq!(recorder["file"]["cache"]["no-flush"], true);
+        assert!(recorder.get("cache").is_none() && node.get("cache").is_none());
     }
 
     #[test]

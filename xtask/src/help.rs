@@ -9,10 +9,11 @@ cargo xtask: build, boot, test and measure Pollux
     cargo xtask test       run all tests: lint, host tests, boots in QEMU
     cargo xtask bench      boot, measure, print a table; report in target/bench/
     cargo xtask image      make a disk image for a USB stick
-    cargo xtask lint       check the house rules (imports, unsafe, file heads and sizes)
+    cargo xtask lint       check the house rules (imports, unsafe, file sizes, trusted core)
     cargo xtask gdb        boot stopped, for a debugger
     cargo xtask soak       repeat boots and benchmarks for hours
     cargo xtask results    read the figures a machine left on its boot medium
+    cargo xtask replay     verify a machine's CommitLog, and show who held what
     cargo xtask setup      find or install what the others need (they do so by themselves)
 
 `cargo xtask COMMAND --help` lists the flags of a command. Anything missing (compiler, QEMU,
@@ -35,6 +36,11 @@ const DISKS: &str = "  --disk FILE|null[,kind=nvme|ahci][,block=512|4096]
                        the shell, or --cmdline disk.write=NAME; `disks` there lists them
 ";
 
+const NETWORK: &str = "  --net MODEL          the network card: e1000, e1000e, rtl8139 or none (e1000e), on QEMU's user
+                       network; the status page's port is forwarded, and named before the boot
+  --forward HOST:GUEST forward this port of 127.0.0.1 too (several times: several)
+";
+
 const DISPLAY: &str =
     "  --display WHAT       QEMU's -display: none, gtk, sdl, vnc=:1, curses (none)\n";
 
@@ -47,7 +53,7 @@ pub fn text(command: Command) -> String {
              boot it (q35, UEFI, NVMe disk, e1000e, xHCI). It measures itself quickly, prints the table and\n\
              leaves you at its shell (with --cmdline or --program: does what those say first).\n\
              The terminal becomes the serial console:\n\
-             Ctrl-C goes to Pollux; Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys.\n\n{MACHINE}{DISKS}{DISPLAY}  \
+             Ctrl-C goes to Pollux; Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys.\n\n{MACHINE}{DISKS}{NETWORK}{DISPLAY}  \
              --headless           run the benchmark, print it, exit 0 if it succeeded\n  \
              --program FILE       run this ring-3 ELF after boot (and leave with its status if --headless)\n  \
              --timeout SECONDS    end the machine after that long (--headless: 600)\n\n\
@@ -83,11 +89,11 @@ pub fn text(command: Command) -> String {
         Command::Lint => "cargo xtask lint: the house rules, each breach with file and line.\n\n\
              Imports between crates go down only; `unsafe` stays on its islands and says SAFETY; every\n\
              file begins with //! and has at most 400 lines (500 with a warning); no utils, helpers,\n\
-             manager or common.\n"
+             manager or common; the trusted core, counted line by line, has at most 3,000.\n"
             .to_owned(),
         Command::Gdb => format!(
             "cargo xtask gdb: boot stopped at the first instruction, with a debugger's port open; prints\n\
-             the gdb command with the kernel's symbols.\n\n{MACHINE}{DISKS}{DISPLAY}  \
+             the gdb command with the kernel's symbols.\n\n{MACHINE}{DISKS}{NETWORK}{DISPLAY}  \
              --program FILE       run this ring-3 ELF after boot\n  \
              --attach             start gdb in this terminal (the console goes to a file)\n"
         ),
@@ -104,6 +110,25 @@ pub fn text(command: Command) -> String {
         Command::Results => "cargo xtask results DISK: the figures that a machine booted with bench=auto left on its boot\n\
              medium. DISK is an image or a device such as /dev/sdb (reading one takes permission).\n\n  \
              --json FILE          write the JSON there instead of a table here\n"
+            .to_owned(),
+        Command::Replay => "cargo xtask replay DISK: verify the chain of a CommitLog, rebuild the authority it leads to, and\n\
+             show it: processes, what they hold, and what was derived from what.\n\n\
+             DISK is an image file or a block device with a GUID partition table and a partition of type\n\
+             pollux-commits, such a partition by itself, or a file of records made by --save. It is only\n\
+             read. `cargo xtask run` leaves its disk at target/run/run/disk.img, for the next run to make\n\
+             anew. The exit is 0 if nothing contradicts (a warning does not), 1 if the log is damaged or is\n\
+             not what --expect, --log or --against say, 2 if the command line makes no sense.\n\n  \
+             --at SEQUENCE        the state after this record (the last)\n  \
+             --list               print the commits, one a line, instead of the state; the verdict goes to\n                       \
+             standard error\n  \
+             --from N, --to N     which commits to print\n  \
+             --json FILE          write it as JSON (`-`: to standard output, here and below)\n  \
+             --dot FILE           write it as a graph for Graphviz\n  \
+             --svg FILE           draw that graph\n  \
+             --save FILE          write all records to a file that can be replayed, if the log is sound\n  \
+             --expect HASH        the state's or the chain's hash should be this\n  \
+             --log FILE           compare with what the kernel said of its log on its serial line\n  \
+             --against OTHER      compare with another log, record by record; it is verified as well\n"
             .to_owned(),
         Command::Setup => "cargo xtask setup: find a compiler for x86_64-unknown-none and -uefi, QEMU and OVMF;\n\
              install or name what is missing.\n\n  \

@@ -1,9 +1,10 @@
-//! The boot medium: a GPT disk with a FAT32 EFI system partition and an empty one for results, made
-//! without root.
+//! The boot medium: a GPT disk with a FAT32 EFI system partition and empty ones for results and for
+//! the CommitLog, made without root.
 //!
 //! Layout: `/EFI/BOOT/BOOTX64.EFI`, `/limine.conf`, `/pollux/kernel` and `/pollux/NAME` for each
-//! module. The kernel writes to the second partition alone ([`crate::results`]). The file is
-//! sparse; written to a USB stick with `dd` it boots a real machine.
+//! module. The kernel writes to the second partition ([`crate::results`]) and the third
+//! ([`protocols::commit_log`]) alone. The file is sparse; written to a USB stick with `dd` it boots
+//! a real machine.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -15,7 +16,8 @@ use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
 use gpt::partition_types::{EFI, OperatingSystem, Type};
-use protocols::results::{PARTITION_NAME, PARTITION_TYPE};
+use protocols::gpt::Guid;
+use protocols::{commit_log, results};
 
 const SECTOR: u64 = 512;
 /// Where the partition begins and what it is aligned to, in bytes.
@@ -27,6 +29,10 @@ const SPARE: u64 = 16 << 20;
 
 /// The partition for results: the 20,000 figures the kernel keeps, at 200 bytes each.
 const RESULTS: u64 = 4 << 20;
+/// The partition for the CommitLog. The kernel makes a checkpoint when a quarter is full: 4 MiB are
+/// some 100,000 commits in large groups, or 8,000 that were each synced alone, and are verified in
+/// a few seconds of emulation at the next boot.
+const COMMITS: u64 = 16 << 20;
 
 /// A file on the medium.
 #[derive(Clone, Debug)]
@@ -49,7 +55,7 @@ pub fn write(path: &Path, entries: &[Entry]) -> Result<()> {
     let context = || format!("cannot write the image {}", path.display());
     let used: u64 = entries.iter().map(|entry| entry.contents.len() as u64).sum();
     let partition = (used + SPARE).max(LEAST).next_multiple_of(ALIGNMENT);
-    let disk = partition + RESULTS + 2 * ALIGNMENT;
+    let disk = partition + RESULTS + COMMITS + 2 * ALIGNMENT;
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -79,13 +85,21 @@ fn partition_table(file: &mut File, size: u64) -> Result<(u64, u64)> {
         partition.bytes_start(LogicalBlockSize::Lb512)?,
         partition.bytes_len(LogicalBlockSize::Lb512)?,
     );
-    let kind = Type {
-        guid: PARTITION_TYPE.to_string().parse()?,
-        os: OperatingSystem::Custom(PARTITION_NAME.to_owned()),
-    };
-    disk.add_partition(PARTITION_NAME, RESULTS, kind, 0, align)?;
+    let kind = own_type(results::PARTITION_TYPE, results::PARTITION_NAME)?;
+    disk.add_partition(results::PARTITION_NAME, RESULTS, kind, 0, align)?;
+    disk.add_partition(commit_log::PARTITION_NAME, COMMITS, commits_type()?, 0, align)?;
     disk.write()?;
     Ok((start, length))
+}
+
+/// The type of a partition for the CommitLog.
+pub fn commits_type() -> Result<Type> {
+    own_type(commit_log::PARTITION_TYPE, commit_log::PARTITION_NAME)
+}
+
+fn own_type(kind: Guid, name: &str) -> Result<Type> {
+    let os = OperatingSystem::Custom(name.to_owned());
+    Ok(Type { guid: kind.to_string().parse()?, os })
 }
 
 fn file_system(mut partition: Slice<'_>, entries: &[Entry]) -> Result<()> {
@@ -222,6 +236,13 @@ mod tests {
         assert_eq!(read(&path, "pollux/other").unwrap(), None);
         let length = std::fs::metadata(&path).unwrap().len();
         assert_eq!(length % ALIGNMENT, 0);
+        let disk = GptConfig::new().writable(false).open(&path).unwrap();
+        let parts = disk.partitions().values().map(|part| part.name.clone());
+        assert_eq!(parts.collect::<Vec<_>>(), ["Pollux", "pollux-results", "pollux-commits"]);
+        let commits = &disk.partitions()[&3];
+        let kind = commits.part_type_guid.guid.to_string();
+        assert_eq!(kind.to_lowercase(), commit_log::PARTITION_TYPE.to_string());
+        assert_eq!(commits.bytes_len(LogicalBlockSize::Lb512).unwrap(), COMMITS);
         let mut first = [0; 512];
         File::open(&path).unwrap().read_exact(&mut first).unwrap();
         assert_eq!((first[450], &first[510..]), (0xee, &[0x55, 0xaa][..]));

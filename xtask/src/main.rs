@@ -1,12 +1,14 @@
 //! `cargo xtask`: the host tool. Builds Pollux, boots it, tests it, measures it.
 //!
 //! One idea a file: [`options`] reads the command line; [`setup`] and [`toolchain`] find or get
-//! what is needed; [`build`], [`limine`], [`image`] and [`medium`] make something bootable;
+//! what is needed ([`packages`] knows its names); [`build`], [`limine`], [`image`] and [`medium`] make something bootable;
 //! [`qemu`], [`qmp`] and [`boot`] run it, with [`drives`] beside the boot disk. [`run`] serves people
 //! and [`attach`]es their disks; [`test`] carries out [`steps`] on the host and the table of [`boots`]
-//! by [`trial`], each with its [`script`] and its [`disks`] and [`volumes`]; [`soak`] does so for
-//! hours; [`lint`] holds the house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`] publish it
-//! for [`bench`], and for [`results`] that came on a disk. [`process`] sees to it that no child
+//! by [`trial`], each with its [`script`] and its [`disks`] and [`volumes`], and those of [`network`]
+//! with real peers, and those of [`power`] on the durable log; [`soak`] does so for hours; [`lint`]
+//! holds the house rules. [`records`] reads what the kernel reports, [`metrics`] and [`report`]
+//! publish it for [`bench`], and for [`results`] that came on a disk ([`partitions`] finds them
+//! there); [`replay`] says what a machine's CommitLog comes to. [`process`] sees to it that no child
 //! outlives this tool.
 
 mod attach;
@@ -14,6 +16,7 @@ mod bench;
 mod boot;
 mod boots;
 mod build;
+mod commits;
 mod disks;
 mod drives;
 mod elf;
@@ -24,12 +27,18 @@ mod limine;
 mod lint;
 mod medium;
 mod metrics;
+mod network;
 mod options;
+mod packages;
+mod partitions;
+mod pieces;
+mod power;
 mod process;
 mod progress;
 mod qemu;
 mod qmp;
 mod records;
+mod replay;
 mod report;
 mod results;
 mod run;
@@ -44,6 +53,7 @@ mod trial;
 mod volumes;
 mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -53,10 +63,17 @@ use crate::toolchain::Target;
 use crate::workspace::Workspace;
 
 fn main() -> ExitCode {
-    let (command, options) = match options::parse(std::env::args_os().skip(1)) {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if words.first().is_some_and(|word| word == network::WORD) {
+        return ended(|| network::run(&words[1..]));
+    }
+    let (command, options) = match options::parse(words) {
         Ok(parsed) => parsed,
         Err(error) => {
-            eprintln!("error: {error:#}\n`cargo xtask --help` lists commands and flags");
+            eprintln!(
+                "error: {error:#}\n`cargo xtask --help` lists the commands, `cargo xtask COMMAND --help` \
+                 the flags of one"
+            );
             return ExitCode::from(2);
         }
     };
@@ -64,7 +81,12 @@ fn main() -> ExitCode {
         print!("{}", help::text(command));
         return ExitCode::SUCCESS;
     }
-    let result = process::end_children_on_signals().and_then(|()| execute(command, &options));
+    ended(|| execute(command, &options))
+}
+
+/// Does `work`, and sees to it that no child is left after it.
+fn ended(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    let result = process::end_children_on_signals().and_then(|()| work());
     process::end_all();
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -84,6 +106,7 @@ fn execute(command: Command, options: &Options) -> Result<ExitCode> {
         Command::Bench => bench::run(&workspace, options),
         Command::Soak => soak::run(&workspace, options),
         Command::Results => results::run(options),
+        Command::Replay => replay::run(&options.replay),
         Command::Help => {
             print!("{}", help::text(command));
             Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ pub struct Metric {
     pub core: Option<u64>,
     /// Second core of a pair.
     pub peer: Option<u64>,
-    /// `ns`, `ops/s`, `MB/s` (millions of bytes), `instructions` or `cycles`.
+    /// `ns`, `ops/s`, `MB/s` (millions of bytes), `items`, `instructions` or `cycles`.
     pub unit: String,
     /// `icount`, `tcg`, `kvm` or `host`.
     pub mode: String,
@@ -42,6 +42,7 @@ impl Metric {
             ("instructions", _) => ("instructions", 1.0),
             ("per_second" | "ops/s", _) => ("ops/s", 1.0),
             ("bytes_per_second", _) => ("MB/s", 1e-6),
+            ("items", _) => ("items", 1.0),
             (other, _) => bail!("{}: unknown unit `{other}`", raw.name),
         };
         Ok(Self {
@@ -226,6 +227,17 @@ pub mod tests {
         };
         let bytes = Metric::publish(&raw, "tcg", None).unwrap();
         assert_eq!((bytes.median(), bytes.unit.as_str()), (2000.0, "MB/s"));
+    }
+
+    #[test]
+    fn every_unit_is_published() {
+        use protocols::abi::metric::Unit::{BytesPerSecond, Cycles, Items, PerSecond, Ticks};
+        for unit in [Ticks, PerSecond, Cycles, BytesPerSecond, Items] {
+            let unit = protocols::events::unit_name(unit).to_owned();
+            let raw =
+                RawMetric { unit, ..Records::parse(records::tests::SAMPLE).metrics[3].clone() };
+            assert!(Metric::publish(&raw, "tcg", Some(1e9)).is_ok(), "{raw:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use lexopt::prelude::*;
 
 use crate::attach::{self, Attached};
 use crate::limine::Choice;
+use crate::network::cards::{self, Model};
+use crate::replay::options::{self as replay, ReplayOptions};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,7 @@ pub enum Command {
     Gdb,
     Soak,
     Results,
+    Replay,
     Setup,
     Help,
 }
@@ -36,6 +39,7 @@ pub const COMMANDS: &[(&str, Command)] = &[
     ("gdb", Command::Gdb),
     ("soak", Command::Soak),
     ("results", Command::Results),
+    ("replay", Command::Replay),
     ("setup", Command::Setup),
     ("help", Command::Help),
 ];
@@ -49,6 +53,21 @@ pub enum Accel {
     Tcg,
     /// The host's CPU; an error if it cannot.
     Kvm,
+}
+
+impl Accel {
+    const NAMES: [(&str, Self); 3] = [("auto", Self::Auto), ("tcg", Self::Tcg), ("kvm", Self::Kvm)];
+
+    /// What a flag calls `name`.
+    pub fn by_name(name: &str) -> Result<Self> {
+        let found = Self::NAMES.iter().find(|known| known.0 == name);
+        found.map(|known| known.1).with_context(|| format!("`{name}` is none of auto, tcg, kvm"))
+    }
+
+    /// How a flag calls it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|known| known.1 == self).map_or("auto", |known| known.0)
+    }
 }
 
 /// Everything the flags can say; what a command doesn't take stays at its default.
@@ -86,6 +105,10 @@ pub struct Options {
     pub list: bool,
     /// Disks to attach.
     pub disks: Vec<Attached>,
+    /// The network card, if there is to be one.
+    pub net: Option<Model>,
+    /// Ports of 127.0.0.1 that lead to ports of the machine, beside the status page's.
+    pub forwards: Vec<(u16, u16)>,
     /// The disk or image with results.
     pub disk: Option<PathBuf>,
     /// Where else the JSON goes.
@@ -102,6 +125,8 @@ pub struct Options {
     pub env: bool,
     /// Start gdb in this terminal.
     pub attach: bool,
+    /// What `replay` is told.
+    pub replay: ReplayOptions,
     /// Show help instead.
     pub help: bool,
 }
@@ -125,6 +150,8 @@ impl Default for Options {
             filter: None,
             list: false,
             disks: Vec::new(),
+            net: Some(Model::E1000e),
+            forwards: Vec::new(),
             disk: None,
             json: None,
             icount: false,
@@ -133,6 +160,7 @@ impl Default for Options {
             seed: 1,
             env: false,
             attach: false,
+            replay: ReplayOptions::default(),
             help: false,
         }
     }
@@ -145,7 +173,7 @@ const MACHINE: &[&str] =
 pub fn flags(command: Command) -> Vec<&'static str> {
     let with = |more: &[&'static str]| [MACHINE, more].concat();
     match command {
-        Command::Run => with(&["disk", "headless", "program", "timeout"]),
+        Command::Run => with(&["disk", "net", "forward", "headless", "program", "timeout"]),
         Command::Test => vec!["filter", "list", "accel", "limine", "kernel"],
         Command::Bench => {
             let mut flags = with(&["timeout", "filter", "json", "icount", "host"]);
@@ -153,9 +181,10 @@ pub fn flags(command: Command) -> Vec<&'static str> {
             flags
         }
         Command::Image => vec!["out", "cmdline", "log", "limine", "loader", "program", "kernel"],
-        Command::Gdb => with(&["disk", "program", "attach"]),
+        Command::Gdb => with(&["disk", "net", "forward", "program", "attach"]),
         Command::Soak => vec!["hours", "minutes", "seed", "filter", "accel", "limine", "kernel"],
         Command::Results => vec!["json"],
+        Command::Replay => replay::FLAGS.to_vec(),
         Command::Setup => vec!["env"],
         Command::Lint | Command::Help => Vec::new(),
     }
@@ -180,6 +209,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, 
             Value(disk) if command == Some(Command::Results) && options.disk.is_none() => {
                 options.disk = Some(disk.into());
             }
+            Value(image) if command == Some(Command::Replay) && options.replay.image.is_none() => {
+                options.replay.image = Some(image.into());
+            }
             Value(word) if command == Some(Command::Help) => {
                 let topic = word.to_string_lossy().into_owned();
                 command = COMMANDS.iter().find(|(name, _)| *name == topic).map(|found| found.1);
@@ -195,7 +227,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, 
                     let verb = COMMANDS.iter().find(|found| found.1 == command).map_or("", |c| c.0);
                     bail!("`{verb}` has no flag --{name}{}", hint(&name, allowed.into_iter()));
                 }
-                set(&mut options, &name, &mut parser).with_context(|| format!("--{name}"))?;
+                let result = match command {
+                    Command::Replay => options.replay.set(&name, &mut parser),
+                    _ => set(&mut options, &name, &mut parser),
+                };
+                result.with_context(|| format!("--{name}"))?;
             }
             Short(letter) => bail!("unknown flag -{letter}"),
             Value(word) => bail!("unexpected argument `{}`", word.to_string_lossy()),
@@ -203,6 +239,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, 
     }
     if command.is_none() {
         options.help = true;
+    }
+    match command {
+        _ if options.help => {}
+        Some(Command::Replay) => options.replay.check()?,
+        Some(Command::Results) if options.disk.is_none() => {
+            bail!("results: which disk?\nusage: cargo xtask results DISK [--json FILE]")
+        }
+        _ => {}
     }
     Ok((command.unwrap_or(Command::Help), options))
 }
@@ -238,12 +282,7 @@ fn set(options: &mut Options, name: &str, parser: &mut lexopt::Parser) -> Result
         "smp" => options.smp = Some(number(&text()?, 1, 255)?),
         "memory" => options.memory = mebibytes(&text()?)?,
         "accel" => {
-            options.accel = match text()?.as_str() {
-                "auto" => Accel::Auto,
-                "tcg" => Accel::Tcg,
-                "kvm" => Accel::Kvm,
-                other => bail!("`{other}` is none of auto, tcg, kvm"),
-            }
+            options.accel = Accel::by_name(&text()?)?;
         }
         "cmdline" => {
             let words = text()?;
@@ -270,6 +309,8 @@ fn set(options: &mut Options, name: &str, parser: &mut lexopt::Parser) -> Result
             }
         }
         "display" => options.display = text()?,
+        "net" => options.net = Model::by_name(&text()?)?,
+        "forward" => options.forwards.push(cards::forward(&text()?)?),
         "disk" => options.disks.push(attach::parse(&text()?)?),
         "headless" => options.headless = true,
         "program" => options.program = Some(text()?.into()),
@@ -320,58 +361,4 @@ fn seconds(text: &str, unit: f64) -> Result<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<(Command, Options)> {
-        parse(line.split_whitespace().map(OsString::from))
-    }
-
-    #[test]
-    fn good_lines() {
-        let (command, options) = parsed("run --smp 2 --memory 2G --accel=tcg --log debug").unwrap();
-        assert_eq!((command, options.smp, options.memory), (Command::Run, Some(2), 2048));
-        assert_eq!((options.accel, options.log.as_deref()), (Accel::Tcg, Some("debug")));
-        let (_, options) = parsed("run --cmdline a --cmdline b=1").unwrap();
-        assert_eq!(options.cmdline, "a b=1");
-        assert_eq!(parsed("soak --hours 2").unwrap().1.duration, Some(Duration::from_secs(7200)));
-        assert!(parsed("").unwrap().1.help);
-        assert_eq!(parsed("help run").unwrap().0, Command::Run);
-    }
-
-    #[test]
-    fn bad_lines_say_why() {
-        for (line, why) in [
-            ("rum", "did you mean `run`"),
-            ("run --smb 3", "did you mean `smp`"),
-            ("run --smp 0", "not a number from 1 to 255"),
-            ("run --smp", "needs a value"),
-            ("run --accel hvf", "none of auto, tcg, kvm"),
-            ("run --icount", "has no flag"),
-            ("run --memory lots", "not a size"),
-            ("run --memory 8", "at least 64"),
-            ("run --log loud", "none of off"),
-            ("run --headless=yes", "unexpected"),
-            ("run --disk a,kind=tape", "neither nvme nor ahci"),
-            ("run extra", "unexpected argument"),
-            ("--smp 3 run", "command first"),
-            ("run -q", "unknown flag -q"),
-            ("soak --hours never", "not a time"),
-        ] {
-            let error = format!("{:#}", parsed(line).unwrap_err());
-            assert!(error.contains(why), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn every_flag_is_understood() {
-        for (_, command) in COMMANDS {
-            for flag in flags(*command) {
-                let mut parser = lexopt::Parser::from_args(["1"]);
-                if let Err(error) = set(&mut Options::default(), flag, &mut parser) {
-                    assert_ne!(error.to_string(), "unknown flag", "{flag}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::attach;
 use crate::drives::{self, Drive, slot};
+use crate::network::cards::{self, Card};
 use crate::options::{Accel, Options};
 use crate::process;
 use crate::progress;
@@ -61,6 +62,25 @@ fn has_virtualisation(cpuinfo: &str) -> bool {
         .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
 }
 
+/// The board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Board {
+    /// Intel's of 2009: PCI Express.
+    Q35,
+    /// Intel's of 1996: PCI, without a window onto configuration space.
+    I440Fx,
+}
+
+impl Board {
+    /// QEMU's name for it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::I440Fx => "pc",
+        }
+    }
+}
+
 /// Where the first serial port goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
@@ -75,6 +95,8 @@ pub enum Console {
 /// A machine about to be started.
 #[derive(Clone, Debug)]
 pub struct Machine {
+    /// The board.
+    pub board: Board,
     /// Virtual CPUs.
     pub cores: u32,
     /// Guest memory in MiB.
@@ -89,6 +111,8 @@ pub struct Machine {
     pub debugger: Option<u16>,
     /// A reset ends the machine (a triple fault must not boot forever).
     pub once: bool,
+    /// Network cards.
+    pub cards: Vec<Card>,
     /// Disks beside the boot disk.
     pub drives: Vec<Drive>,
     /// More devices, as QEMU's `-device` wants them.
@@ -123,6 +147,7 @@ impl Machine {
         };
         let drives = attach::drives(&options.disks)?;
         Ok(Self {
+            board: Board::Q35,
             cores,
             memory: options.memory,
             execution,
@@ -130,6 +155,7 @@ impl Machine {
             display: options.display.clone(),
             debugger: None,
             once: console != Console::Terminal,
+            cards: vec![Card::usual()],
             drives,
             devices: &[],
             dir,
@@ -151,7 +177,8 @@ impl Machine {
     pub fn arguments(&self, emulator: &Emulator) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
-        add(&["-name", "Pollux", "-nodefaults", "-no-user-config", "-machine", "q35"]);
+        add(&["-name", "Pollux", "-nodefaults", "-no-user-config"]);
+        add(&["-machine", self.board.name()]);
         match self.execution {
             Execution::Kvm => add(&["-accel", "kvm"]),
             Execution::Tcg => add(&["-accel", "tcg,thread=multi"]),
@@ -168,8 +195,8 @@ impl Machine {
         add(&["-drive", &format!("if=none,id=boot,format=raw,file={disk}")]);
         let boot = format!("nvme,drive=boot,serial=pollux-boot,bootindex=0,addr={}", slot::BOOT);
         add(&["-device", &boot]);
-        let network = format!("e1000e,netdev=net,romfile=,addr={}", slot::NETWORK);
-        add(&["-netdev", "user,id=net", "-device", &network]);
+        let network = cards::arguments(&self.cards);
+        add(&network.iter().map(String::as_str).collect::<Vec<_>>());
         add(&["-device", &format!("qemu-xhci,addr={}", slot::USB), "-device", "usb-kbd"]);
         let more = drives::arguments(&self.drives);
         add(&more.iter().map(String::as_str).collect::<Vec<_>>());

@@ -5,22 +5,20 @@
 //! publishes them as `bench` does.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use protocols::gpt::{GptError, Header, PRIMARY_LBA};
 use protocols::results::{HEADER_BYTES, PARTITION_NAME, PARTITION_TYPE};
 use serde_json::{Value, json};
 
 use crate::metrics::{self, Metric};
 use crate::options::Options;
+use crate::partitions::{self, Partition};
 use crate::progress;
 use crate::records::Records;
 
-/// Block sizes disks have.
-const BLOCKS: [u64; 2] = [512, 4096];
 /// A partition is read up to this many bytes.
 const MOST: u64 = 64 << 20;
 
@@ -48,63 +46,19 @@ pub fn read(disk: &Path) -> Result<(Value, Vec<Metric>)> {
 
 /// The text on the partition for results.
 fn text(disk: &mut (impl Read + Seek)) -> Result<String> {
-    // A block device's length is where its end is; its metadata say 0.
-    let length = disk.seek(SeekFrom::End(0))?;
-    let mut why = GptError::Absent;
-    let places = BLOCKS.map(|block| {
-        let backup = (length / block).saturating_sub(1);
-        [(block, PRIMARY_LBA), (block, backup)]
-    });
-    for (block, lba) in places.into_iter().flatten() {
-        match partition(disk, length, block, lba)? {
-            Ok((start, bytes)) => {
-                let bytes = read_at(disk, start, bytes.min(MOST))?;
-                return Ok(protocols::results::read(&bytes)
-                    .map_err(|e| anyhow!("{e}"))?
-                    .to_owned());
-            }
-            Err(GptError::Absent) => {}
-            Err(error) => why = error,
-        }
-    }
-    bail!("{why}")
+    let partition = partition(disk)?;
+    let bytes = partitions::read_at(disk, partition.start, partition.bytes.min(MOST))?;
+    Ok(protocols::results::read(&bytes).map_err(|e| anyhow!("{e}"))?.to_owned())
 }
 
-/// Start and length in bytes of the partition for results, by the table at `lba` of blocks of
-/// `block` bytes.
-fn partition(
-    disk: &mut (impl Read + Seek),
-    length: u64,
-    block: u64,
-    lba: u64,
-) -> Result<Result<(u64, u64), GptError>> {
-    if length < (lba.max(PRIMARY_LBA) + 1) * block {
-        return Ok(Err(GptError::Absent));
-    }
-    let header = read_at(disk, lba * block, block)?;
-    let header = match Header::new_checked(&header, lba, length / block) {
-        Ok(header) => header,
-        Err(error) => return Ok(Err(error)),
-    };
-    let entries = read_at(disk, header.entries_lba * block, header.entries_bytes() as u64)?;
-    let mut entries = match header.entries(&entries) {
-        Ok(entries) => entries,
-        Err(error) => return Ok(Err(error)),
-    };
-    let entry = entries.find(|entry| entry.kind == PARTITION_TYPE);
-    let entry = entry.with_context(|| format!("it has no partition `{PARTITION_NAME}`"))?;
-    let bytes = entry.blocks() * block;
-    if bytes < HEADER_BYTES as u64 {
+fn partition(disk: &mut (impl Read + Seek)) -> Result<Partition> {
+    let found = partitions::find(disk, PARTITION_TYPE)?;
+    let partition =
+        found.first().with_context(|| format!("it has no partition `{PARTITION_NAME}`"))?;
+    if partition.bytes < HEADER_BYTES as u64 {
         bail!("its partition `{PARTITION_NAME}` is too small");
     }
-    Ok(Ok((entry.first * block, bytes)))
-}
-
-fn read_at(disk: &mut (impl Read + Seek), start: u64, length: u64) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(length)?];
-    disk.seek(SeekFrom::Start(start))?;
-    disk.read_exact(&mut bytes).context("cannot read it")?;
-    Ok(bytes)
+    Ok(*partition)
 }
 
 fn published(text: &str) -> Result<(Value, Vec<Metric>)> {
@@ -135,7 +89,7 @@ mod tests {
     use super::*;
     use crate::image::{self, Entry};
     use crate::records;
-    use std::io::Write;
+    use std::io::{SeekFrom, Write};
 
     fn with_image(test: impl FnOnce(&mut File, &Path)) {
         let unique = format!("{:?}-{}", std::thread::current().id(), std::process::id());
@@ -157,8 +111,7 @@ mod tests {
     #[test]
     fn what_the_kernel_writes_is_published() {
         with_image(|file, path| {
-            let length = file.metadata().unwrap().len();
-            let (start, bytes) = partition(file, length, 512, PRIMARY_LBA).unwrap().unwrap();
+            let Partition { start, bytes, .. } = partition(file).unwrap();
             assert_eq!((start % (1 << 20), bytes), (0, 4 << 20));
             let machine =
                 r#"{"event":"machine","mode":"tcg","cpu":"C","hypervisor":"H","memory_mib":7}"#;

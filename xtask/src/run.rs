@@ -12,6 +12,7 @@ use crate::boot::{self, Echo, Ended, SUCCESS};
 use crate::build::{self, Built};
 use crate::limine::{self, Loader};
 use crate::medium;
+use crate::network::cards;
 use crate::options::Options;
 use crate::process::{self, Running, which};
 use crate::progress;
@@ -76,10 +77,20 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     }
     let folder = folder(workspace, "run")?;
     let console = if options.headless { Console::Pipe } else { Console::Terminal };
-    let machine = Machine::by_options(options, console, folder.path.clone())?;
+    let mut machine = Machine::by_options(options, console, folder.path.clone())?;
+    if !options.headless {
+        // For `run edu_driver --device edu`, and for drivers of one's own.
+        machine.devices = &["edu"];
+    }
+    let page = connect(&mut machine, options);
     let line = medium::command_line(options, &words);
     medium::write(&machine.dir.join(DISK), &parts.built, &parts.loader, &line)?;
     machine.announce(&parts.loader);
+    if !options.headless
+        && let Some(port) = page
+    {
+        progress::step(format!("status page, once it is up: http://127.0.0.1:{port}/"));
+    }
     if options.headless {
         let limit = options.timeout.unwrap_or(HEADLESS_LIMIT);
         let outcome = boot::boot(&machine, &emulator, limit, Echo::Shown, &[], &|_| false)?;
@@ -111,6 +122,14 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     }
 }
 
+/// Gives a person's machine its network card. The port of its status page.
+fn connect(machine: &mut Machine, options: &Options) -> Option<u16> {
+    machine.cards.clear();
+    let (card, page) = cards::for_person(options.net?, &options.forwards);
+    machine.cards.push(card);
+    page
+}
+
 /// `cargo xtask image`.
 pub fn image(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let parts = parts(workspace, options)?;
@@ -138,6 +157,7 @@ pub fn gdb(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut machine = Machine::by_options(options, console, folder.path.clone())?;
     let port = free_port()?;
     machine.debugger = Some(port);
+    connect(&mut machine, options);
     let line = medium::command_line(options, &parts.run.as_deref().into_iter().collect::<Vec<_>>());
     medium::write(&machine.dir.join(DISK), &parts.built, &parts.loader, &line)?;
     machine.prepare(&emulator)?;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::network::peers;
+use crate::packages;
 use crate::process::{self, which, which_admin};
 use crate::progress::{self, Timed};
 use crate::toolchain::{self, Missing, Target, Toolchain};
@@ -104,6 +106,16 @@ fn package_version(shown: &str) -> Option<(u32, u32)> {
 
 /// QEMU and its firmware, installed if need be. `QEMU`, `OVMF_CODE` and `OVMF_VARS` override.
 pub fn emulator() -> Result<Emulator> {
+    let wanted = emulator_missing()?;
+    if !wanted.is_empty() {
+        install(&wanted, None)?;
+    }
+    let (code, vars) = find_firmware()?.context("still no OVMF firmware; set OVMF_CODE")?;
+    let qemu = find_qemu().context("still no qemu-system-x86_64; set QEMU to its path")?;
+    Ok(Emulator { qemu, code, vars })
+}
+
+fn emulator_missing() -> Result<Vec<String>> {
     let mut wanted = Vec::new();
     if find_qemu().is_none() {
         progress::step("missing: QEMU (qemu-system-x86_64)");
@@ -113,12 +125,36 @@ pub fn emulator() -> Result<Emulator> {
         progress::step("missing: UEFI firmware for QEMU (OVMF)");
         wanted.push("ovmf".to_owned());
     }
-    if !wanted.is_empty() {
-        install(&wanted, None)?;
+    Ok(wanted)
+}
+
+/// Everything that `test` has use for, installed at once: emulator, tools for FAT, peers on the
+/// network. Where they cannot be installed, tests that need peers are left out; it is said how to
+/// get them.
+pub fn for_tests() -> Result<Emulator> {
+    let mut wanted = emulator_missing()?;
+    let needed = !wanted.is_empty();
+    if FatTools::find().is_none() {
+        progress::step("missing: tools for FAT file systems (dosfstools, mtools)");
+        wanted.extend(FAT.map(str::to_owned));
     }
-    let (code, vars) = find_firmware()?.context("still no OVMF firmware; set OVMF_CODE")?;
-    let qemu = find_qemu().context("still no qemu-system-x86_64; set QEMU to its path")?;
-    Ok(Emulator { qemu, code, vars })
+    let peers = peers::missing();
+    if cfg!(target_os = "linux") && !peers.is_empty() {
+        progress::step(format!(
+            "missing: programs to talk to over a network ({})",
+            peers.join(", ")
+        ));
+        wanted.extend(peers.into_iter().map(str::to_owned));
+    }
+    if !wanted.is_empty()
+        && let Err(error) = install(&wanted, None)
+    {
+        if needed {
+            return Err(error);
+        }
+        progress::warning(format!("some tests will be skipped: {error:#}"));
+    }
+    emulator()
 }
 
 /// What makes and checks FAT file systems for the kernel to read and write.
@@ -155,7 +191,7 @@ pub fn fat_tools() -> Result<FatTools> {
         return Ok(tools);
     }
     progress::step("missing: tools for FAT file systems (dosfstools, mtools)");
-    install(&["dosfstools".to_owned(), "mtools".to_owned()], None)?;
+    install(&FAT.map(str::to_owned), None)?;
     FatTools::find().context("still no mkfs.vfat, fsck.vfat, mcopy, mdir and mmd on PATH")
 }
 
@@ -205,88 +241,12 @@ fn installer() -> Installer {
     }
 }
 
-/// Packages that are called the same wherever they are.
-const SAME_EVERYWHERE: [&str; 2] = ["dosfstools", "mtools"];
-
-/// Distributions by what `/etc/os-release` calls them, and how they install the same things.
-fn by_hand(packages: &[String], like: &str) -> String {
-    let named = |names: &[(&str, &str)]| {
-        let mut out: Vec<&str> = Vec::new();
-        for package in packages {
-            if SAME_EVERYWHERE.contains(&package.as_str()) {
-                out.push(package);
-                continue;
-            }
-            let other = names.iter().find(|(debian, _)| debian == package);
-            if let Some((_, other)) = other
-                && !other.is_empty()
-            {
-                out.push(other);
-            }
-        }
-        out.join(" ")
-    };
-    let has = |name: &str| like.split_whitespace().any(|word| word == name);
-    if has("fedora") || has("rhel") {
-        let names = [
-            ("qemu-system-x86", "qemu-system-x86"),
-            ("ovmf", "edk2-ovmf"),
-            ("lld", "lld"),
-            ("rustc-web", "rust rust-src cargo"),
-            ("rustc", "rust rust-src cargo"),
-        ];
-        format!("sudo dnf install {}", named(&names))
-    } else if has("arch") {
-        let names = [
-            ("qemu-system-x86", "qemu-system-x86"),
-            ("ovmf", "edk2-ovmf"),
-            ("lld", "lld"),
-            ("rustc-web", "rustup"),
-            ("rustc", "rustup"),
-        ];
-        format!("sudo pacman -S {}", named(&names))
-    } else if has("suse") || has("opensuse") {
-        let names = [
-            ("qemu-system-x86", "qemu-x86"),
-            ("ovmf", "qemu-ovmf-x86_64"),
-            ("lld", "lld"),
-            ("rustc-web", "rustup"),
-            ("rustc", "rustup"),
-        ];
-        format!("sudo zypper install {}", named(&names))
-    } else if has("darwin") {
-        let names = [
-            ("qemu-system-x86", "qemu"),
-            ("ovmf", "qemu"),
-            ("lld", "lld"),
-            ("rustc-web", "rustup"),
-        ];
-        format!("brew install {}", named(&names))
-    } else {
-        format!("sudo apt-get install --no-install-recommends {}", packages.join(" "))
-    }
-}
-
-/// `ID` and `ID_LIKE` of the system.
-fn distribution() -> String {
-    if cfg!(target_os = "macos") {
-        return "darwin".to_owned();
-    }
-    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    ids(&text)
-}
-
-fn ids(os_release: &str) -> String {
-    let value = |line: &str| {
-        let (key, value) = line.split_once('=')?;
-        matches!(key, "ID" | "ID_LIKE").then(|| value.trim_matches('"').to_owned())
-    };
-    os_release.lines().filter_map(value).collect::<Vec<_>>().join(" ")
-}
+/// Packages of the tools for FAT.
+const FAT: [&str; 2] = ["dosfstools", "mtools"];
 
 /// Installs Debian packages, or says what to type (`instead` is another way, if there is one).
 fn install(packages: &[String], instead: Option<&str>) -> Result<()> {
-    let like = distribution();
+    let like = packages::distribution();
     let debian = like.split_whitespace().any(|id| id == "debian" || id == "ubuntu");
     let debian = debian && which("apt-get").is_some() && env::var_os("XTASK_NO_INSTALL").is_none();
     let who = if debian { installer() } else { Installer::Nobody };
@@ -294,7 +254,7 @@ fn install(packages: &[String], instead: Option<&str>) -> Result<()> {
         Installer::Root => &[],
         Installer::Sudo => &["sudo", "-n"],
         Installer::Nobody => {
-            let mut ways = vec![by_hand(packages, &like)];
+            let mut ways = vec![packages::by_hand(packages, &like)];
             ways.extend(instead.map(str::to_owned));
             bail!(
                 "not allowed to install packages here. Type this, then try again:\n    {}",
@@ -336,15 +296,5 @@ mod tests {
         assert_eq!(package_version(shown), Some((1, 96)));
         assert_eq!(package_version("Package: x\nVersion: 2:1.63.0-2\n"), Some((1, 63)));
         assert_eq!(package_version(""), None);
-    }
-
-    #[test]
-    fn every_distribution_gets_its_own_command() {
-        let packages = ["qemu-system-x86".to_owned(), "ovmf".to_owned()];
-        assert!(by_hand(&packages, "debian").ends_with("qemu-system-x86 ovmf"));
-        assert_eq!(by_hand(&packages, "fedora"), "sudo dnf install qemu-system-x86 edk2-ovmf");
-        let tools = ["dosfstools".to_owned(), "mtools".to_owned()];
-        assert_eq!(by_hand(&tools, "arch"), "sudo pacman -S dosfstools mtools");
-        assert_eq!(ids("ID=ubuntu\nID_LIKE=\"debian\"\nNAME=x\n"), "ubuntu debian");
     }
 }

@@ -10,12 +10,16 @@ use anyhow::{Result, bail};
 
 use crate::boots::{self, Boot, Mutation};
 use crate::expect::Expect;
+use crate::network::{self, boots::NetBoot};
 use crate::options::Options;
 use crate::progress;
 use crate::qemu::{COMPLAINTS, RECORDS, SERIAL};
 use crate::test::{self, Tally};
 use crate::trial::Verdict;
 use crate::workspace::Workspace;
+
+/// Virtual CPUs of a round, by its seed.
+const CORES: [u32; 7] = [4, 1, 2, 3, 8, 6, 5];
 
 const DEFAULT: Duration = Duration::from_secs(3600);
 
@@ -26,7 +30,11 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         options.filter.as_ref().is_none_or(|filter| boot.name.contains(filter.as_str()))
     };
     let boots: Vec<&Boot> = boots::all().filter(wanted).collect();
-    if boots.is_empty() {
+    let network = network::boots::BOOTS.iter().filter(|boot| {
+        options.filter.as_ref().is_none_or(|filter| boot.name.contains(filter.as_str()))
+    });
+    let network: Vec<&NetBoot> = network.collect();
+    if boots.is_empty() && network.is_empty() {
         bail!("no boot's name contains `{}`", options.filter.as_deref().unwrap_or_default());
     }
     let mut bench = test::ready(workspace, options)?;
@@ -55,6 +63,23 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
             }
             tally.note(&name, &verdict, start);
         }
+        for boot in &network {
+            if Instant::now() >= end {
+                return Ok(tally.close());
+            }
+            let varied = boot.varied(CORES[(seed % 7) as usize], seed as usize);
+            let cards: Vec<&str> = varied.cards.iter().map(|model| model.name()).collect();
+            let (cards, cores) = (cards.join(", "), varied.cores);
+            progress::step(format!("seed {seed}: {}, {cores} cores, {cards}", boot.name));
+            let start = Instant::now();
+            let verdict = network::carry_out(&mut bench, &varied);
+            let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(format!("{error:#}")));
+            let name = format!("{}.seed-{seed}", boot.name);
+            if let Verdict::Failed(why) = &verdict {
+                keep(workspace, boot.name, &kept.join(&name), why)?;
+            }
+            tally.note(&name, &verdict, start);
+        }
     }
     Ok(tally.close())
 }
@@ -67,7 +92,7 @@ fn vary(boot: &Boot, seed: u64) -> Boot {
         || boot.memory < 512;
     if !fixed && seed > 1 {
         varied.memory = [512, 128, 256, 1024, 3072, 6144][(seed % 6) as usize];
-        let cores = [4, 1, 2, 3, 8, 6, 5][(seed % 7) as usize];
+        let cores = CORES[(seed % 7) as usize];
         // What is measured between cores needs two of them.
         varied.cores = if boot.metrics.len() > 2 { cores.max(2) } else { cores };
         varied.limit = boot.limit * 2;

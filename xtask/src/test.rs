@@ -10,7 +10,9 @@ use anyhow::Result;
 use crate::boots::{self, Boot};
 use crate::build;
 use crate::lint::{self, Severity};
+use crate::network::{self, boots::NetBoot};
 use crate::options::Options;
+use crate::power::{self, LogTest};
 use crate::progress;
 use crate::setup;
 use crate::steps::{Done, Step};
@@ -22,6 +24,8 @@ enum Test {
     Lint,
     Step(Step),
     Boot(&'static Boot),
+    Network(&'static NetBoot),
+    Log(&'static LogTest),
 }
 
 /// Sums up as it goes along.
@@ -78,6 +82,10 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let steps = Step::all(workspace);
     tests.extend(steps.into_iter().map(|(name, step)| (name, Test::Step(step))));
     tests.extend(boots::all().map(|boot| (format!("boot.{}", boot.name), Test::Boot(boot))));
+    let network = network::boots::BOOTS.iter();
+    tests.extend(network.map(|boot| (format!("boot.{}", boot.name), Test::Network(boot))));
+    let logs = power::TESTS.iter();
+    tests.extend(logs.map(|test| (format!("boot.{}", test.name), Test::Log(test))));
     if let Some(filter) = &options.filter {
         tests.retain(|(name, _)| name.contains(filter.as_str()));
         if tests.is_empty() {
@@ -96,7 +104,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut bench = None;
     let count = tests.len();
     for (number, (name, test)) in tests.iter().enumerate() {
-        let boots = matches!(test, Test::Boot(_));
+        let boots = matches!(test, Test::Boot(_) | Test::Network(_) | Test::Log(_));
         if boots && bench.is_none() {
             bench = Some(ready(workspace, options).map_err(|error| format!("{error:#}")));
         }
@@ -104,13 +112,19 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         let start = Instant::now();
         let verdict = match (test, &mut bench) {
             (Test::Boot(boot), Some(Ok(bench))) => bench.carry_out(boot, ""),
-            (Test::Boot(_), Some(Err(why))) => Ok(Verdict::Failed(why.clone())),
+            (Test::Network(boot), Some(Ok(bench))) => network::carry_out(bench, boot),
+            (Test::Log(test), Some(Ok(bench))) => power::carry_out(bench, test),
+            (Test::Boot(_) | Test::Network(_) | Test::Log(_), Some(Err(why))) => {
+                Ok(Verdict::Failed(why.clone()))
+            }
             (Test::Step(step), _) => step.carry_out(workspace, name).map(|done| match done {
                 Done::Passed(text) => Verdict::Passed(text),
                 Done::Skipped(why) => Verdict::Skipped(why),
             }),
             (Test::Lint, _) => lint(workspace),
-            (Test::Boot(_), None) => unreachable!("boots were made ready above"),
+            (Test::Boot(_) | Test::Network(_) | Test::Log(_), None) => {
+                unreachable!("boots were made ready above")
+            }
         };
         let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(format!("{error:#}")));
         tally.note(name, &verdict, start);
@@ -120,7 +134,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 
 /// Sets up and builds what boots need.
 pub fn ready<'a>(workspace: &'a Workspace, options: &'a Options) -> Result<Bench<'a>> {
-    let emulator = setup::emulator()?;
+    let emulator = setup::for_tests()?;
     let built = build::build(workspace, options.kernel.as_deref())?;
     Ok(Bench::new(workspace, emulator, built, options))
 }

@@ -55,7 +55,8 @@ impl<'a> Bench<'a> {
         Self { workspace, emulator, built, options, own: None, fat: None }
     }
 
-    fn loader(&mut self, needs: Needs) -> Result<Option<Loader>> {
+    /// The loader a boot gets, if there is one as it needs.
+    pub fn loader(&mut self, needs: Needs) -> Result<Option<Loader>> {
         let dir: Option<&Path> = self.options.limine.as_deref();
         let limine = limine::at_hand(self.workspace, dir)?;
         if let Some(path) = limine.filter(|_| needs != Needs::OwnLoader) {
@@ -91,6 +92,7 @@ impl<'a> Bench<'a> {
         let disks = disks.collect::<Result<Vec<_>>>()?;
         machine.drives = boot.disks.iter().map(|disk| disk.drive(&machine.dir)).collect();
         machine.devices = boot.devices;
+        machine.board = boot.board;
         let line = format!("log=info {} {words}", boot.words);
         let mut entries = medium::entries(&self.built, &loader, line.trim())?;
         boot.mutation.apply(&mut entries)?;

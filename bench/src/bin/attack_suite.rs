@@ -3,7 +3,9 @@
 //!
 //! Arguments: `filter=PREFIX`, `quick` (fewer random calls), `random=N` (how many), `seed=N` (the
 //! first seed), `rounds=N` (of all attacks, for long runs: the kernel must have as much memory
-//! after many as after one). One line is printed for each attack; the exit code says whether all
+//! after many as after one), `peer=ADDRESS` (a machine that offers echo, discard and a source over
+//! TCP at their ports). Attacks that need a disk, a device, the network or the peer are left out where there
+//! is none. One line is printed for each attack; the exit code says whether all
 //! ended as they had to.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
@@ -11,12 +13,14 @@
 extern crate alloc;
 
 use alloc::format;
+use alloc::string::String;
 
 use bench::abi::start::tag;
 use bench::abi::{Error, ExitStatus, Rights};
 use bench::arguments::wanted;
 use bench::attacks::{
-    ACCOMPLICE, ATTACK_IMAGE, ATTACKS, Expected, NEED_DISK, PASSED, PROGRESS, PROGRESS_STEP, RANDOM,
+    ACCOMPLICE, ATTACK_IMAGE, ATTACKS, Expected, NEED_DEVICE, NEED_DISK, NEED_NETWORK, NEED_PEER,
+    PASSED, PROGRESS, PROGRESS_STEP, RANDOM,
 };
 use bench::echo::Echo;
 use bench::println;
@@ -42,6 +46,8 @@ const FIRST_LOOKS: u32 = 100;
 
 /// How an attack is told of its disk.
 const DISK: &str = "disk=given:0";
+/// How an attack is told of its device.
+const DEVICE: &str = "device=lent:0";
 
 struct Suite {
     env: Env,
@@ -49,6 +55,8 @@ struct Suite {
     echo: Image,
     noop: Image,
     witness: Echo,
+    /// `peer=ADDRESS`, if there is one.
+    peer: Option<String>,
     asked: u64,
     wrong: u32,
 }
@@ -72,11 +80,17 @@ async fn main(mut env: Env) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut suite = Suite { env, attack, echo, noop, witness, asked: 0, wrong: 0 };
+    let peer = env.value("peer").map(|peer| format!("peer={peer}"));
+    let mut suite = Suite { env, attack, echo, noop, witness, peer, asked: 0, wrong: 0 };
     let mut made = 0;
     let rounds = suite.env.value("rounds").and_then(|text| text.parse().ok()).unwrap_or(1);
     for attack in (0..rounds).flat_map(|_: u32| ATTACKS) {
-        if attack.name.starts_with(NEED_DISK) && suite.env.disks().next().is_none() {
+        let env = &suite.env;
+        if attack.name.starts_with(NEED_DISK) && env.disks().next().is_none()
+            || attack.name.starts_with(NEED_DEVICE) && env.devices().next().is_none()
+            || attack.name.starts_with(NEED_NETWORK) && env.handle(tag::NET).is_none()
+            || attack.name.starts_with(NEED_PEER) && env.value("peer").is_none()
+        {
             continue;
         }
         if wanted(suite.env.args(), attack.name) {
@@ -153,12 +167,25 @@ impl Suite {
                 command = command.give(tag, calls::duplicate(handle, rights | Rights::TRANSFER)?);
             }
         }
+        if let Some(handle) = self.env.handle(tag::NET) {
+            let rights = Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER;
+            command = command.give(tag::NET, calls::duplicate(handle, rights)?);
+            if let Some(peer) = &self.peer {
+                command = command.arg(peer);
+            }
+        }
         let spawn = Rights::CONTROL | Rights::DUPLICATE | Rights::TRANSFER;
         if let Some((_, tag)) = self.env.disks().next()
             && let Some(handle) = self.env.handle(tag)
         {
             let rights = Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER;
             command = command.arg(DISK).give(tag::DISK, calls::duplicate(handle, rights)?);
+        }
+        if let Some((_, tag)) = self.env.devices().next()
+            && let Some(handle) = self.env.handle(tag)
+        {
+            let rights = Rights::SEND | Rights::RECEIVE | Rights::DUPLICATE | Rights::TRANSFER;
+            command = command.arg(DEVICE).give(tag::DEVICE, calls::duplicate(handle, rights)?);
         }
         Ok(command
             .give(ATTACK_IMAGE, self.attack.duplicate(spawn)?)

@@ -5,9 +5,9 @@
 
 use bench::abi::message::{CAPABILITIES_MAX, Info, Message, WORDS};
 use bench::abi::{Error, FOREVER, Handle, Rights, Syscall};
-use bench::echo::{DIE, ECHO, INWARD, MEETING, OUTWARD, QUIT, WHO};
+use bench::echo::{DIE, ECHO, GIVE_BACK, INWARD, MEETING, OUTWARD, QUIT, WHO};
 use bench::runtime::capability::Endpoint;
-use bench::runtime::syscall::{Received, echo_words, exchange_words};
+use bench::runtime::syscall::{Received, echo_words, exchange_all, exchange_words};
 use bench::runtime::{Env, calls};
 
 bench::main!(main);
@@ -51,6 +51,10 @@ fn answer_messages(meeting: &Endpoint) -> Result<(), Error> {
                 if message.info.label() == DIE {
                     return Ok(());
                 }
+                if message.info.label() == GIVE_BACK {
+                    received = give_back(endpoint.handle(), message, &mut words);
+                    continue;
+                }
                 answer(message, &mut words);
                 if message.info.label() == QUIT {
                     return calls::reply(&Message::new(QUIT, words));
@@ -62,6 +66,21 @@ fn answer_messages(meeting: &Endpoint) -> Result<(), Error> {
             Err(_) => Ok(exchange_words(Syscall::Receive, endpoint.handle(), ECHO, &mut words)?),
         };
     }
+}
+
+/// Answers with all that came, for as long as that is asked for.
+#[cold]
+fn give_back(
+    endpoint: Handle,
+    mut message: Received,
+    words: &mut [u64; WORDS],
+) -> Result<Received, Error> {
+    while message.info.label() == GIVE_BACK {
+        let capabilities = message.capabilities();
+        let call = Syscall::ReplyReceive;
+        message = exchange_all(call, endpoint, message.info, words, &capabilities)?;
+    }
+    Ok(message)
 }
 
 /// Turns the words of a message into those of its answer.

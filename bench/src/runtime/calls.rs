@@ -4,10 +4,11 @@
 //! [`super::capability`], [`super::process`], [`super::thread`] and [`super::memory`] are built on
 //! these; calls that can break memory safety (unmap, thread spawn) live there only.
 
-use super::syscall::{self, call0, call1, call2, call3, call4};
+use super::syscall::{self, call0, call1, call2, call3, call4, call5};
 use crate::abi::message::{Message, Sender};
 use crate::abi::start::SpawnArgs;
-use crate::abi::{Error, ExitStatus, Handle, ObjectKind, Rights, Syscall};
+use crate::abi::syslog::Record;
+use crate::abi::{Error, ExitStatus, Handle, Held, ObjectKind, Rights, Syscall, Takes};
 
 /// Does nothing, through the whole gateway.
 #[inline(always)]
@@ -99,10 +100,15 @@ pub fn process_kill(process: Handle) -> Result<(), Error> {
     unsafe { call1(Syscall::ProcessKill, u64::from(process.0)) }.map(|_| ())
 }
 
-/// A new endpoint, at home on this core.
+/// A new endpoint, at home on this core, that takes capabilities too.
 pub fn endpoint_create() -> Result<Handle, Error> {
+    endpoint_create_taking(Takes::Capabilities)
+}
+
+/// A new endpoint, at home on this core.
+pub fn endpoint_create_taking(takes: Takes) -> Result<Handle, Error> {
     // SAFETY: the call touches no memory.
-    unsafe { call0(Syscall::EndpointCreate) }.map(|(handle, _)| Handle(handle as u32))
+    unsafe { call1(Syscall::EndpointCreate, takes as u64) }.map(|(handle, _)| Handle(handle as u32))
 }
 
 /// Sends `message` and waits for the reply.
@@ -170,12 +176,60 @@ pub fn drop_capability(handle: Handle) -> Result<(), Error> {
     unsafe { call1(Syscall::CapabilityDrop, u64::from(handle.0)) }.map(|_| ())
 }
 
+/// Takes away all that was derived from a capability.
+pub fn revoke(handle: Handle) -> Result<(), Error> {
+    // SAFETY: memory that it takes away faults from then on, and its addresses stay taken until
+    // they are unmapped: touching it ends the process and does nothing else.
+    unsafe { call1(Syscall::CapabilityRevoke, u64::from(handle.0)) }.map(|_| ())
+}
+
+/// What this process holds, from slot `from` on, as encoded [`Held`] entries; how many there are in
+/// `entries`.
+pub fn list(entries: &mut [[u8; Held::BYTES]], from: usize) -> Result<usize, Error> {
+    let (ptr, count) = (entries.as_mut_ptr() as u64, entries.len() as u64);
+    // SAFETY: the kernel writes into `entries`, which is borrowed mutably over the call.
+    unsafe { call3(Syscall::CapabilityList, ptr, count, from as u64) }.map(|(n, _)| n as usize)
+}
+
+/// Copies records of a core's SysLog from number `from` on; how many, and the first one's number.
+pub fn syslog_read(
+    log: Handle,
+    core: u32,
+    from: u64,
+    records: &mut [[u8; Record::BYTES]],
+) -> Result<(usize, u64), Error> {
+    let (ptr, count) = (records.as_mut_ptr() as u64, records.len() as u64);
+    let (log, core) = (u64::from(log.0), u64::from(core));
+    // SAFETY: the kernel writes into `records`, which is borrowed mutably over the call.
+    unsafe { call5(Syscall::SysLogRead, log, core, from, ptr, count) }
+        .map(|(copied, first)| (copied as usize, first))
+}
+
+/// Waits until the CommitLog is durable up to now; the number of the last such commit.
+pub fn commit_sync(log: Handle, deadline_ns: u64) -> Result<u64, Error> {
+    // SAFETY: the call touches no memory.
+    unsafe { call2(Syscall::CommitSync, u64::from(log.0), deadline_ns) }
+        .map(|(sequence, _)| sequence)
+}
+
 /// What a handle of this process names, and the rights it carries.
 pub fn inspect(handle: Handle) -> Result<(ObjectKind, Rights), Error> {
     // SAFETY: the call touches no memory.
     let (raw, _) = unsafe { call1(Syscall::CapabilityInspect, u64::from(handle.0)) }?;
     let kind = ObjectKind::from_raw((raw >> 32) as u8).ok_or(Error::NotSupported)?;
     Ok((kind, Rights::from_bits_truncate(raw as u32)))
+}
+
+/// Reads `width` bytes of a port range from port `offset` of it on.
+pub fn port_read(ports: Handle, offset: u64, width: u64) -> Result<u64, Error> {
+    // SAFETY: the call touches no memory of this process.
+    unsafe { call3(Syscall::PortRead, u64::from(ports.0), offset, width) }.map(|(value, _)| value)
+}
+
+/// Writes them.
+pub fn port_write(ports: Handle, offset: u64, width: u64, value: u64) -> Result<(), Error> {
+    // SAFETY: the call touches no memory of this process.
+    unsafe { call4(Syscall::PortWrite, u64::from(ports.0), offset, width, value) }.map(|_| ())
 }
 
 /// Moves a capability into a process this one may control; its handle there.

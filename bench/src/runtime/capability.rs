@@ -3,7 +3,10 @@
 use super::calls;
 use crate::abi::message::{Message, Sender};
 use crate::abi::metric::Metric;
-use crate::abi::{Error, FOREVER, Handle, Rights};
+use crate::abi::syslog::Record;
+use crate::abi::{Error, FOREVER, Handle, Held, Rights, TRANSFER_MAX, Takes};
+use alloc::vec;
+use alloc::vec::Vec;
 
 macro_rules! capability {
     ($(#[$doc:meta])* $name:ident) => {
@@ -31,9 +34,16 @@ macro_rules! capability {
                 handle
             }
 
-            /// A second capability to the same object with a subset of the rights.
+            /// A second capability to the same object with a subset of the rights, derived from
+            /// this one.
             pub fn duplicate(&self, rights: Rights) -> Result<Self, Error> {
                 calls::duplicate(self.0, rights).map(Self)
+            }
+
+            /// Takes away everything derived from this capability, wherever it has gone. This one
+            /// stays. On return no core can use any of it.
+            pub fn revoke(&self) -> Result<(), Error> {
+                calls::revoke(self.0)
             }
         }
 
@@ -108,6 +118,11 @@ impl Endpoint {
         calls::endpoint_create().map(Self)
     }
 
+    /// The same, saying what messages to it may bring.
+    pub fn create_taking(takes: Takes) -> Result<Self, Error> {
+        calls::endpoint_create_taking(takes).map(Self)
+    }
+
     /// Sends `message` and waits for the reply. Capabilities in it move on delivery.
     pub fn call(&self, message: &Message) -> Result<Message, Error> {
         calls::call(self.0, message)
@@ -155,5 +170,45 @@ impl Report {
     /// Hands one metric to the kernel.
     pub fn submit(&self, metric: &Metric) -> Result<(), Error> {
         calls::report(self.0, &metric.encode())
+    }
+}
+
+/// Records of a core's SysLog, and what was lost before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SysLogPiece {
+    /// Number of the first of `records`, or of the next there will be.
+    pub first: u64,
+    /// One after the other. `None`: of a kind that this version does not know.
+    pub records: Vec<Option<Record>>,
+}
+
+impl Log {
+    /// Up to `most` records of a core's SysLog from number `from` on, as many as one call gives.
+    /// What was overwritten is left out: `first` is greater than `from` then. Needs the right to
+    /// receive.
+    pub fn read_syslog(&self, core: u32, from: u64, most: usize) -> Result<SysLogPiece, Error> {
+        let mut bytes = vec![[0; Record::BYTES]; most.min(TRANSFER_MAX / Record::BYTES)];
+        let (copied, first) = calls::syslog_read(self.0, core, from, &mut bytes)?;
+        bytes.truncate(copied);
+        Ok(SysLogPiece { first, records: bytes.iter().map(Record::from_bytes).collect() })
+    }
+
+    /// Waits until the CommitLog is durable up to now; the number of the last such commit.
+    pub fn sync_commits(&self, deadline_ns: u64) -> Result<u64, Error> {
+        calls::commit_sync(self.0, deadline_ns)
+    }
+}
+
+/// All that this process holds (of the kinds this version knows).
+pub fn held() -> Result<Vec<Held>, Error> {
+    let mut all = Vec::new();
+    let mut from = 0;
+    let mut entries = vec![[0; Held::BYTES]; TRANSFER_MAX / Held::BYTES];
+    loop {
+        let count = calls::list(&mut entries, from)?;
+        let Some(last) = entries[..count.min(entries.len())].last() else { return Ok(all) };
+        // The handle comes first; its low half is the slot.
+        from = usize::from(u16::from_le_bytes([last[0], last[1]])) + 1;
+        all.extend(entries[..count].iter().filter_map(Held::from_bytes));
     }
 }

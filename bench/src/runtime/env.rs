@@ -1,6 +1,6 @@
 //! What a program starts with: arguments, capabilities, facts about the machine.
 
-use super::capability::{Console, Image, Log, Process, Report};
+use super::capability::{Console, Endpoint, Image, Log, Process, Report};
 use crate::abi::Handle;
 use crate::abi::start::{ARGS_MAX, HANDLES_MAX, StartHandle, tag};
 
@@ -74,6 +74,25 @@ impl Env {
     pub fn disks(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
         crate::arguments::numbered(self.args(), "disk")
             .filter_map(|(name, number)| Some((name, tag::DISK.checked_add(number)?)))
+    }
+
+    /// Name and tag of each device it was lent: the kernel's argument `device=NAME:n` says that it
+    /// has the tag `DEVICE + n`.
+    pub fn devices(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
+        crate::arguments::numbered(self.args(), "device")
+            .filter_map(|(name, number)| Some((name, tag::DEVICE.checked_add(number)?)))
+    }
+
+    /// Name and tag of each port range it was given: the kernel's argument `ports=FIRST+COUNT:n` says
+    /// that it has the tag `PORTS + n`.
+    pub fn ports(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
+        crate::arguments::numbered(self.args(), "ports")
+            .filter_map(|(name, number)| Some((name, tag::PORTS.checked_add(number)?)))
+    }
+
+    /// The network service, if it was given ([`super::net::Network`]).
+    pub fn take_network(&mut self) -> Option<Endpoint> {
+        self.take(tag::NET).map(Endpoint::from_handle)
     }
 
     /// The image of a program, by its name: an argument `image=NAME:n` says that it has the tag

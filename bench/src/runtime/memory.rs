@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::capability::Memory;
 use super::syscall::{call2, call3, call5};
 use crate::abi::{Error, PAGE, Protection, Syscall};
-use crate::block_ring::Words;
+use crate::shared::{self, Bytes, Words};
 
 /// Maps zeroed memory at `address` (0: the kernel chooses). Nothing existing is replaced.
 pub fn map(address: u64, len: usize, protection: Protection) -> Result<*mut u8, Error> {
@@ -152,6 +152,11 @@ impl SharedMapping {
         Some(unsafe { &*self.base.as_ptr().wrapping_add(index) })
     }
 
+    fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping, which lives as long as this value; pages are aligned.
+        unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.len / 8) }
+    }
+
     fn writable_word(&self, index: usize) -> Option<&AtomicU64> {
         self.word(index).filter(|_| self.writable)
     }
@@ -170,6 +175,18 @@ impl Words for SharedMapping {
 
     fn swap(&self, index: usize, value: u64) -> u64 {
         self.writable_word(index).map_or(0, |word| word.swap(value, Ordering::SeqCst))
+    }
+}
+
+impl Bytes for SharedMapping {
+    fn read(&self, at: usize, into: &mut [u8]) {
+        shared::read(self.words(), at, into);
+    }
+
+    fn write(&self, at: usize, from: &[u8]) {
+        if self.writable {
+            shared::write(self.words(), at, from);
+        }
     }
 }
 

@@ -9,24 +9,29 @@
 //!   │          ├─ executor   the kernel's executor crate, one per thread that wants it
 //!   │          ├─ signal     notifications as something a task waits for
 //!   │          ├─ block      disks: the client of the block service
+//!   │          ├─ net        sockets: the client of the network service
+//!   │          ├─ device     a PCI function that was lent, for the drivers of the kernel
 //!   │          └─ calls      one function a system call
 //!   └─ heap                      │
 //!                            syscall   the instruction itself
 //! ```
 //!
 //! `unsafe` lives in `entry`, `syscall`, `calls`, `heap`, `memory`, `thread`, `clock`, `executor`
-//! (one promise) and `block::buffer`, nowhere else.
+//! (one promise), `block::buffer` and `net::socket`, nowhere else.
 
 pub mod block;
 pub mod calls;
 pub mod capability;
 pub mod clock;
 pub mod console;
+#[cfg(target_os = "none")]
+pub mod device;
 mod entry;
 mod env;
 pub mod executor;
 mod heap;
 pub mod memory;
+pub mod net;
 pub mod process;
 pub mod signal;
 pub mod syscall;

@@ -2,7 +2,7 @@
 
 use super::calls;
 use super::capability::{Image, Process};
-use crate::abi::start::{ARGS_MAX, HANDLES_MAX, Slice, SpawnArgs, StartHandle};
+use crate::abi::start::{ARGS_MAX, HANDLES_MAX, Limits, Slice, SpawnArgs, StartHandle};
 use crate::abi::{ANY_CORE, Error, ExitStatus, FOREVER, Handle};
 
 /// A program to be started: arguments and capabilities are gathered, then [`Command::spawn`].
@@ -22,6 +22,7 @@ impl<'a> Command<'a> {
             arg_count: 0,
             handle_count: 0,
             reserved: 0,
+            limits: Limits::default(),
             args: [Slice::default(); ARGS_MAX],
             handles: [StartHandle::default(); HANDLES_MAX],
         };
@@ -46,6 +47,14 @@ impl<'a> Command<'a> {
     #[must_use]
     pub const fn core(mut self, core: u32) -> Self {
         self.args.core = core;
+        self
+    }
+
+    /// What it may use, taken from what this process has left. What is zero, or if this is not
+    /// called, is an eighth of that.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.args.limits = limits;
         self
     }
 

@@ -81,9 +81,25 @@ pub fn exchange(
     endpoint: Handle,
     message: &Message,
 ) -> Result<(Sender, Message), Error> {
-    let [h0, h1, h2, h3] = message.capabilities.map(|handle| u64::from(handle.0));
-    let (rax, sender, info): (u64, u64, u64);
-    let [mut w0, mut w1, mut w2, mut w3, mut w4, mut w5] = message.words;
+    let mut words = message.words;
+    let received = exchange_all(call, endpoint, message.info, &mut words, &message.capabilities)?;
+    let (info, capabilities) = (received.info, received.capabilities());
+    Ok((received.sender, Message { info, words, capabilities }))
+}
+
+/// The same on parts: the words of the message that comes back replace those sent.
+#[cfg(target_os = "none")]
+#[inline(always)]
+pub fn exchange_all(
+    call: Syscall,
+    endpoint: Handle,
+    info: Info,
+    words: &mut [u64; WORDS],
+    capabilities: &[Handle; CAPABILITIES_MAX],
+) -> Result<Received, Error> {
+    let [h0, h1, h2, h3] = capabilities.map(|handle| u64::from(handle.0));
+    let (rax, sender, came): (u64, u64, u64);
+    let [w0, w1, w2, w3, w4, w5] = words;
     let (mut r14, mut r15) = (h0 | h1 << 32, h2 | h3 << 32);
     // SAFETY: a message call touches no memory of this process; every register it changes is
     // declared here (abi::message).
@@ -92,13 +108,13 @@ pub fn exchange(
             "syscall",
             inlateout("rax") call as u64 => rax,
             inlateout("rdi") u64::from(endpoint.0) => sender,
-            inlateout("rsi") message.info.0 => info,
-            inlateout("rdx") w0,
-            inlateout("r10") w1,
-            inlateout("r8") w2,
-            inlateout("r9") w3,
-            inlateout("r12") w4,
-            inlateout("r13") w5,
+            inlateout("rsi") info.0 => came,
+            inlateout("rdx") *w0,
+            inlateout("r10") *w1,
+            inlateout("r8") *w2,
+            inlateout("r9") *w3,
+            inlateout("r12") *w4,
+            inlateout("r13") *w5,
             inlateout("r14") r14,
             inlateout("r15") r15,
             lateout("rcx") _, lateout("r11") _,
@@ -106,11 +122,7 @@ pub fn exchange(
         );
     }
     crate::abi::decode(rax)?;
-    let info = Info(info);
-    let received = Received { sender: Sender(sender), info, r14, r15 };
-    let capabilities = received.capabilities();
-    let words = [w0, w1, w2, w3, w4, w5];
-    Ok((Sender(sender), Message { info, words, capabilities }))
+    Ok(Received { sender: Sender(sender), info: Info(came), r14, r15 })
 }
 
 /// What a message call of words brought back besides the words.
@@ -220,6 +232,18 @@ pub fn message_out(_: Syscall, _: Handle, _: &Message) -> Result<(), Error> {
 /// The host has no such kernel.
 #[cfg(not(target_os = "none"))]
 pub fn exchange(_: Syscall, _: Handle, _: &Message) -> Result<(Sender, Message), Error> {
+    Err(Error::NotSupported)
+}
+
+/// The host has no such kernel.
+#[cfg(not(target_os = "none"))]
+pub fn exchange_all(
+    _: Syscall,
+    _: Handle,
+    _: Info,
+    _: &mut [u64; WORDS],
+    _: &[Handle; CAPABILITIES_MAX],
+) -> Result<Received, Error> {
     Err(Error::NotSupported)
 }
 

@@ -119,7 +119,18 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let stack = Mapping::new(PAGE + STACK)?.guard(PAGE)?;
+    spawn_with_stack(core, STACK, work)
+}
+
+/// Starts a thread on `core` with a stack of `bytes` bytes, a multiple of [`PAGE`]: for large
+/// futures, such as a driver's.
+pub fn spawn_with_stack<T, F>(core: u32, bytes: usize, work: F) -> Result<JoinHandle<T>, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let len = bytes.checked_add(PAGE).ok_or(Error::InvalidArgument)?;
+    let stack = Mapping::new(len)?.guard(PAGE)?;
     let packet = Arc::new(Packet { result: spin::Mutex::new(None) });
     let shared = packet.clone();
     let job: Job = Box::new(move || *shared.result.lock() = Some(work()));

@@ -81,6 +81,8 @@ pub async fn run(
     if registers.read(IDENTITY) & 0xff != 0xed {
         return EduError::NotEdu;
     }
+    // An earlier driver may have left while it copied.
+    registers.write(ACKNOWLEDGE, COPIED);
     let edu = Arc::new(Edu {
         registers,
         slots: SlotTable::new(1, 16),

@@ -37,6 +37,10 @@ pub trait CompletionQueue {
 
     /// Whether nothing is in flight, so that nothing will come.
     fn is_idle(&self) -> bool;
+
+    /// Has the device forget why it interrupted, so that what comes later interrupts again. Called
+    /// after each interrupt, and before interrupts are let through; the queue is drained after it.
+    fn acknowledge(&self) {}
 }
 
 /// How many completions are taken before other tasks get a turn.
@@ -67,12 +71,17 @@ async fn run<Q: CompletionQueue>(
     }
     let mut line = Line { interrupt, state: Armed::No };
     let mut in_vain = 0;
+    // Whether an interrupt came, and nothing was found since.
+    let mut raised = false;
     // How many were taken since the others had a turn.
     let mut taken = 0;
     loop {
         let found = queue.drain(BATCH - taken)?;
         if found > 0 {
-            in_vain = 0;
+            if raised {
+                line.was_mine();
+            }
+            (in_vain, raised) = (0, false);
             taken += found;
             if taken >= BATCH || line.state == Armed::No {
                 taken = 0;
@@ -93,11 +102,18 @@ async fn run<Q: CompletionQueue>(
             }
             CompletionMode::Msix | CompletionMode::Adaptive => {
                 if line.state == Armed::No {
+                    queue.acknowledge();
                     line.arm();
                     // What came before the line was armed may have raised nothing.
                     continue;
                 }
-                if line.wait(control).await == Woken::Raised {
+                if raised {
+                    // A line that is never let go must not keep others from their turn.
+                    yield_now().await;
+                }
+                raised = line.wait(control).await == Woken::Raised;
+                if raised {
+                    queue.acknowledge();
                     in_vain = 0;
                 }
             }
@@ -145,6 +161,13 @@ impl Line {
         if let Some(interrupt) = &mut self.interrupt {
             interrupt.unmask();
             self.state = Armed::Yes;
+        }
+    }
+
+    /// The interrupt that came was for this queue, not for a neighbour's on the same line.
+    fn was_mine(&self) {
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.was_mine();
         }
     }
 

@@ -19,6 +19,23 @@ const PATIENCE: u32 = 20_000_000;
 /// Longest log message, in bytes.
 const LONGEST: usize = 768;
 
+/// A line of the log, after it was shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Logged<'a> {
+    /// When, as the clock of [`set_clock`] has it.
+    pub microseconds: u64,
+    /// Where.
+    pub core: u16,
+    /// How bad it is.
+    pub level: Level,
+    /// Who speaks: a path of modules.
+    pub target: &'a str,
+    /// What was said.
+    pub text: &'a str,
+    /// All of it as it was shown, piece by piece.
+    pub pieces: &'a [(Ink, &'a str)],
+}
+
 struct Screen {
     painter: Option<Painter<'static>>,
     grid: Grid,
@@ -29,8 +46,8 @@ struct Screen {
 static SCREEN: InterruptLock<Screen> =
     InterruptLock::new(Screen { painter: None, grid: Grid::new(), mid_line: false });
 static CLOCK: Once<fn() -> u64> = Once::new();
-/// Sees each log line, in its pieces.
-pub type Observer = fn(&[(Ink, &str)]);
+/// Sees each log line.
+pub type Observer = fn(&Logged<'_>);
 static OBSERVER: Once<Observer> = Once::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -68,8 +85,8 @@ pub fn set_clock(microseconds: fn() -> u64) {
     CLOCK.call_once(|| microseconds);
 }
 
-/// Has every line of the log passed to `observer` too, in pieces, after it was shown. It is called
-/// in any context that logs, interrupt handlers included, and must not log.
+/// Has every line of the log passed to `observer` too, after it was shown. It is called in any
+/// context that logs, interrupt handlers included, and must not log.
 pub fn observe_log(observer: Observer) {
     OBSERVER.call_once(|| observer);
 }
@@ -203,7 +220,11 @@ impl Log for Sink {
             [(Ink::Faint, stamp.as_str()), (ink, level), (text, message.as_str()), (text, "\n")];
         show_line(&pieces);
         if let Some(observer) = OBSERVER.get() {
-            observer(&pieces);
+            let target = record.target();
+            // Where it stands in the message: after a space, the target, a colon and a space.
+            let text = message.as_str().get(target.len() + 3..).unwrap_or("");
+            let (microseconds, level) = (now, record.level());
+            observer(&Logged { microseconds, core, level, target, text, pieces: &pieces });
         }
     }
 

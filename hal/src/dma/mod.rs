@@ -32,6 +32,7 @@ use core::sync::atomic::Ordering;
 
 use crate::machine;
 
+#[cfg(not(ring3))]
 #[cfg(any(test, target_os = "none"))]
 pub(crate) mod pool;
 mod ring;

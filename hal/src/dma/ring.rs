@@ -1,6 +1,6 @@
 //! A ring that its driver and a device have at once.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::statistics::leaked;
 use super::{DeviceAddress, DmaDomain, DmaError, check_size};
@@ -90,12 +90,33 @@ impl<const WORDS: usize> DmaRing<WORDS> {
 
     /// Copies bytes out, from `offset` bytes into the ring and around its end: for devices that
     /// write a stream (rtl8139).
+    #[inline]
     pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
-        let (words, bytes) = (self.memory.words(), self.bytes());
-        for (step, byte) in into.iter_mut().enumerate() {
-            let place = (offset % bytes + step) % bytes;
-            let word = words[place / 8].load(Ordering::Relaxed);
-            *byte = word.to_ne_bytes()[place % 8];
+        let (mut place, mut rest) = (offset % self.bytes(), into);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at_mut((self.bytes() - place).min(rest.len()));
+            self.copy_run(place, now);
+            (place, rest) = (0, later);
+        }
+    }
+
+    /// Copies bytes out that lie before the end of the ring, by words.
+    #[inline]
+    fn copy_run(&self, place: usize, into: &mut [u8]) {
+        let load = |word: &AtomicU64| word.load(Ordering::Relaxed).to_ne_bytes();
+        let (mut words, skipped) = (self.memory.words()[place / 8..].iter(), place % 8);
+        let (head, rest) = into.split_at_mut(((8 - skipped) % 8).min(into.len()));
+        if !head.is_empty()
+            && let Some(word) = words.next()
+        {
+            head.copy_from_slice(&load(word)[skipped..skipped + head.len()]);
+        }
+        let (whole, tail) = rest.as_chunks_mut::<8>();
+        for (bytes, word) in whole.iter_mut().zip(&mut words) {
+            *bytes = load(word);
+        }
+        if let Some(word) = words.next() {
+            tail.copy_from_slice(&load(word)[..tail.len()]);
         }
     }
 

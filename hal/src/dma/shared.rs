@@ -2,7 +2,7 @@
 //! kind of memory.
 //!
 //! Others write to [`SharedPages`] at any time, so there are no slices: words are read and written
-//! one at a time. A device is lent them as a [`DmaBuf`] is; while any loan is out the pages stay,
+//! one at a time, and bytes are copied. A device is lent them as a [`DmaBuf`] is; while any loan is out the pages stay,
 //! whatever becomes of the process that had them.
 //!
 //! ```text
@@ -16,7 +16,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use protocols::shared;
 
 use super::statistics::{SHARED_PAGES, leaked};
 use super::{DeviceAddress, Direction, DmaBuf, DmaDomain, DmaError, DmaLoan, LARGEST, PAGE};
@@ -26,13 +28,33 @@ use crate::machine;
 const PAGE_WORDS: usize = PAGE / 8;
 
 /// Owned together; the last owner or loan frees them.
-struct List(Vec<machine::RingMemory>);
+struct List {
+    runs: Vec<machine::RingMemory>,
+    /// How many pages each run has.
+    each: usize,
+}
+
+impl List {
+    /// Pages that are shared from here on.
+    fn new(mut runs: Vec<machine::RingMemory>, each: usize) -> Arc<Self> {
+        runs.iter_mut().for_each(|run| run.set_shared(true));
+        SHARED_PAGES.fetch_add(runs.len() * each, Ordering::Relaxed);
+        Arc::new(Self { runs, each })
+    }
+
+    /// Words and place of page `index`.
+    fn page(&self, index: usize) -> Option<(&[AtomicU64], DeviceAddress)> {
+        let (run, page) = (self.runs.get(index / self.each)?, index % self.each);
+        let words = run.words().get(page * PAGE_WORDS..(page + 1) * PAGE_WORDS)?;
+        Some((words, run.address().plus((page * PAGE) as u64)))
+    }
+}
 
 impl Drop for List {
     fn drop(&mut self) {
         // No loan is out: each holds a reference.
-        SHARED_PAGES.fetch_sub(self.0.len(), Ordering::Relaxed);
-        self.0.iter_mut().for_each(|page| page.set_shared(false));
+        SHARED_PAGES.fetch_sub(self.runs.len() * self.each, Ordering::Relaxed);
+        self.runs.iter_mut().for_each(|run| run.set_shared(false));
     }
 }
 
@@ -51,6 +73,16 @@ impl DmaDomain {
         let mut pages = SharedPagesBuilder::new(self.clone());
         pages.grow(count)?;
         pages.finish().ok_or(DmaError::BadSize)
+    }
+
+    /// Pages to be shared, one behind the other, below the limit.
+    pub fn shared_run(&self, count: usize) -> Result<SharedPages, DmaError> {
+        if count == 0 || count > LARGEST / PAGE {
+            return Err(DmaError::BadSize);
+        }
+        let run = self.space.allocate_ring(count * PAGE_WORDS, self.limit)?;
+        let list = List::new(alloc::vec![run], count);
+        Ok(SharedPages { list, first: 0, count: count as u32 })
     }
 }
 
@@ -80,11 +112,9 @@ impl SharedPagesBuilder {
     }
 
     /// The pages. `None`: there are none.
-    pub fn finish(mut self) -> Option<SharedPages> {
-        self.pages.iter_mut().for_each(|page| page.set_shared(true));
+    pub fn finish(self) -> Option<SharedPages> {
         let count = self.pages.len();
-        SHARED_PAGES.fetch_add(count, Ordering::Relaxed);
-        let list = Arc::new(List(self.pages));
+        let list = List::new(self.pages, 1);
         (count > 0).then_some(SharedPages { list, first: 0, count: count as u32 })
     }
 }
@@ -121,7 +151,7 @@ impl SharedPages {
 
     /// Where a device, or a page table, finds page `index`.
     pub fn page(&self, index: usize) -> Option<DeviceAddress> {
-        Some(self.memory(index)?.address())
+        Some(self.memory(index)?.1)
     }
 
     /// The word at `index`, as an acquire; 0 beyond the end.
@@ -141,12 +171,37 @@ impl SharedPages {
         self.word(index).map_or(0, |word| u64::from_le(word.swap(value.to_le(), Ordering::SeqCst)))
     }
 
-    fn memory(&self, index: usize) -> Option<&machine::RingMemory> {
-        if index < self.count() { self.list.0.get(self.first as usize + index) } else { None }
+    /// Copies bytes from `at` on. The others may be writing to them; beyond the end: zeros.
+    pub fn read(&self, at: usize, into: &mut [u8]) {
+        let (mut page, mut offset, mut rest) = (at / PAGE, at % PAGE, into);
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at_mut(rest.len().min(PAGE - offset));
+            shared::read(self.words(page), offset, part);
+            (page, offset, rest) = (page + 1, 0, others);
+        }
     }
 
-    fn word(&self, index: usize) -> Option<&core::sync::atomic::AtomicU64> {
-        self.memory(index / PAGE_WORDS)?.words().get(index % PAGE_WORDS)
+    /// Copies bytes there; nowhere beyond the end. Of the words it touches only this side may be
+    /// writing any part.
+    pub fn write(&self, at: usize, from: &[u8]) {
+        let (mut page, mut offset, mut rest) = (at / PAGE, at % PAGE, from);
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at(rest.len().min(PAGE - offset));
+            shared::write(self.words(page), offset, part);
+            (page, offset, rest) = (page + 1, 0, others);
+        }
+    }
+
+    fn memory(&self, index: usize) -> Option<(&[AtomicU64], DeviceAddress)> {
+        if index < self.count() { self.list.page(self.first as usize + index) } else { None }
+    }
+
+    fn words(&self, index: usize) -> &[AtomicU64] {
+        self.memory(index).map_or(&[], |memory| memory.0)
+    }
+
+    fn word(&self, index: usize) -> Option<&AtomicU64> {
+        self.words(index / PAGE_WORDS).get(index % PAGE_WORDS)
     }
 
     /// Lends them to a device; the others may go on using them.

@@ -166,3 +166,25 @@ proptest! {
         prop_assert_eq!(machine.memory(), MemoryReport::default());
     }
 }
+
+proptest! {
+    /// Across pages, in a part that begins anywhere, with nothing beyond its end.
+    #[test]
+    fn shared_bytes_are_copied(first in 0usize..3, at in 0usize..13_000, len in 0usize..13_000) {
+        let machine = SimMachine::new();
+        let pages = machine.dma().shared_pages(4).expect("memory");
+        let part = pages.part(first..3).expect("inside");
+        let bytes: Vec<u8> = (0..len).map(|at| at as u8 | 1).collect();
+        part.write(at, &bytes);
+        let there = part.bytes().saturating_sub(at).min(len);
+        let mut back = vec![0xee; len];
+        part.read(at, &mut back);
+        prop_assert_eq!(&back[..there], &bytes[..there]);
+        prop_assert!(back[there..].iter().all(|byte| *byte == 0));
+        let mut all = vec![0; pages.bytes()];
+        pages.read(0, &mut all);
+        let begin = first * PAGE + at;
+        let outside = |place: usize| place < begin || place >= begin + there;
+        prop_assert!(all.iter().enumerate().all(|(place, byte)| *byte == 0 || !outside(place)));
+    }
+}

@@ -152,6 +152,22 @@ fn a_ring_is_shared_until_retired() {
     assert_eq!(machine.memory(), Default::default());
 }
 
+proptest! {
+    /// Whatever begins and ends where, it is what lies there, byte by byte.
+    #[test]
+    fn streams_are_copied_out_of_a_ring(offset in 0usize..200, length in 0usize..300) {
+        let machine = SimMachine::new();
+        let ring = machine.dma().ring::<1>(9).expect("memory");
+        for word in 0..9u64 {
+            ring.set_word(word as usize, 0, u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| byte + 8 * word as u8)));
+        }
+        let mut out = vec![0xff; length];
+        ring.copy_out(offset, &mut out);
+        let expected: Vec<u8> = (offset..offset + length).map(|place| (place % 72) as u8).collect();
+        prop_assert_eq!(out, expected);
+    }
+}
+
 #[test]
 fn sizes_and_shortage_are_errors() {
     let machine = SimMachine::new();

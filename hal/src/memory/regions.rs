@@ -67,6 +67,17 @@ impl Regions {
             .map(|(start, (end, protection))| (Range { start: *start, end: *end }, *protection))
     }
 
+    /// The parts of `range` that are in use, in order.
+    pub fn within(&self, range: Range) -> impl Iterator<Item = Range> + '_ {
+        let before = self.ranges.range(..range.start).next_back();
+        let hit = before.into_iter().chain(self.ranges.range(range.start..range.end));
+        hit.map(move |(start, (end, _))| Range {
+            start: range.start.max(*start),
+            end: range.end.min(*end),
+        })
+        .filter(|part| part.start < part.end)
+    }
+
     fn is_free(&self, range: Range) -> bool {
         self.ranges.range(..range.end).next_back().is_none_or(|(_, (end, _))| *end <= range.start)
     }
@@ -280,6 +291,11 @@ mod tests {
                         }
                     }
                 }
+                let window = pages(30, 20);
+                let within: Vec<u64> = regions.within(window).flat_map(Range::pages).collect();
+                let wanted: Vec<u64> =
+                    window.pages().filter(|page| model.contains_key(page)).collect();
+                prop_assert_eq!(within, wanted);
                 let found: Vec<(u64, bool)> = regions
                     .iter()
                     .flat_map(|(range, how)| {

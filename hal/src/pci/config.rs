@@ -8,7 +8,7 @@
 
 use alloc::sync::Arc;
 
-use protocols::pci::Config;
+use protocols::pci::{Address, Config};
 
 use crate::machine;
 use crate::mmio::{DeviceRegion, Register, RegisterValue, Width};
@@ -39,6 +39,24 @@ impl ConfigPorts {
         let found = region.read(ADDRESS) == ENABLE;
         region.write(ADDRESS, before);
         found.then(|| Self { ports: Arc::new(spin::Mutex::new(region.clone())), any: region })
+    }
+
+    /// Reads `register` of the function at `address`; all ones where there is none.
+    pub fn read<T: RegisterValue>(&self, address: Address, register: Register<T>) -> T {
+        self.at(address).map_or(T::ALL_ONES, |space| space.read(register))
+    }
+
+    /// Writes `register` of the function at `address`; nothing where there is none.
+    pub fn write<T: RegisterValue>(&self, address: Address, register: Register<T>, value: T) {
+        if let Some(space) = self.at(address) {
+            space.write(register, value);
+        }
+    }
+
+    fn at(&self, address: Address) -> Option<ConfigSpace> {
+        let Address { segment, bus, device, function } = address;
+        let is_there = segment == 0 && device < 32 && function < 8;
+        is_there.then(|| self.space(bus, device, function))
     }
 
     /// The space of one function: `device` is below 32, `function` below 8.

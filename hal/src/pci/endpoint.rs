@@ -11,7 +11,7 @@ use protocols::pci::{command, id, msi, msix, power};
 use super::*;
 use crate::interrupt::Message;
 use crate::mmio::Width;
-use crate::sim::{Bus, DeviceModel, SimDevice, SimMachine};
+use crate::sim::{Bus, DeviceModel, Level, SimDevice, SimMachine};
 
 const BASE: u64 = 0xe000_0000;
 pub(super) const BAR: u64 = 0xc0_0000_0000;
@@ -32,6 +32,8 @@ pub(super) struct Endpoint {
     pub silent: usize,
     /// How many times it says that requests are pending.
     pub busy: usize,
+    /// What its pin would be at if it were not turned off.
+    pin: Level,
 }
 
 impl Endpoint {
@@ -42,7 +44,7 @@ impl Endpoint {
         config[8..12].copy_from_slice(&[2, 2, 8, 1]);
         config[0x10..0x18].copy_from_slice(&(BAR | 4).to_le_bytes());
         let (bar, pending) = (std::vec![0; BAR_BYTES], std::vec![false; 64]);
-        Self { config, bar, pending, writes: 0, silent: 0, busy: 0 }
+        Self { config, bar, pending, writes: 0, silent: 0, busy: 0, pin: Level::Deasserted }
     }
 
     fn link(&mut self, at: usize, id: u8) {
@@ -50,6 +52,18 @@ impl Endpoint {
         self.config[at] = id;
         self.config[at + 1] = self.config[0x34];
         self.config[0x34] = at as u8;
+    }
+
+    /// With a legacy interrupt.
+    pub fn with_pin(mut self, pin: u8) -> Self {
+        self.config[0x3d] = pin;
+        self
+    }
+
+    /// Asks for attention by its pin, its line 0, or does not.
+    pub fn set_pin(&mut self, bus: &mut Bus<'_>, level: Level) {
+        self.pin = level;
+        self.settle(bus);
     }
 
     pub fn with_msix(mut self, entries: u16, bar: u8) -> Self {
@@ -137,6 +151,8 @@ impl Endpoint {
 
     /// Sends what is pending and may be sent.
     fn settle(&mut self, bus: &mut Bus<'_>) {
+        let is_off = self.config16(4) & command::INTERRUPT_OFF != 0;
+        bus.set_level(0, if is_off { Level::Deasserted } else { self.pin });
         if self.config16(4) & command::BUS_MASTER == 0 {
             return;
         }
@@ -215,6 +231,15 @@ impl DeviceModel for Endpoint {
 /// A machine with that function alone on bus 0. Its registers can be mapped once at a time.
 pub(super) fn machine(endpoint: Endpoint) -> (SimMachine, SimDevice<Endpoint>, Function) {
     let machine = SimMachine::new();
+    let (device, function) = machine_with(&machine, endpoint);
+    (machine, device, function)
+}
+
+/// The same in a machine that is there.
+pub(super) fn machine_with(
+    machine: &SimMachine,
+    endpoint: Endpoint,
+) -> (SimDevice<Endpoint>, Function) {
     let device = machine.add("endpoint", endpoint);
     let whole = device.region(BUS_BYTES + BAR_BYTES);
     let handed_out = AtomicUsize::new(0);
@@ -229,5 +254,5 @@ pub(super) fn machine(endpoint: Endpoint) -> (SimMachine, SimDevice<Endpoint>, F
     let window = Window { base: BASE, segment: 0, first_bus: 0, last_bus: 0 };
     let mut functions = scan(&[window], &map);
     assert_eq!(functions.len(), 1);
-    (machine, device, functions.remove(0))
+    (device, functions.remove(0))
 }

@@ -16,29 +16,7 @@ use super::config::ConfigSpace;
 use super::interrupts::SignallingSlot;
 use super::segment::Segment;
 use crate::mmio::{DeviceRegion, MmioError, Register, WeakRegion};
-
-/// Why a function's registers cannot be had. Refuse the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
-pub enum PciError {
-    /// There is no such base address register, or it makes no sense.
-    #[error("base address register {0} is not there or makes no sense")]
-    NoBar(u8),
-    /// Firmware gave it no address, and the kernel gives none either.
-    #[error("firmware gave base address register {0} no address")]
-    Unassigned(u8),
-    /// It is in I/O ports, where the driver wants memory.
-    #[error("base address register {0} is in I/O ports")]
-    Ports(u8),
-    /// It is no bridge, or one that was given no bus. Nothing is behind it.
-    #[error("there is no bus behind it")]
-    NoBus,
-    /// The function did not take a change of its command register: it is gone, or broken.
-    #[error("it does not obey its command register: gone, or broken")]
-    Deaf,
-    /// The registers cannot be mapped.
-    #[error("{0}")]
-    Map(#[from] MmioError),
-}
+use crate::pci_terms::PciError;
 
 pub(super) const COMMAND: Register<u16> = Register::at(offset::COMMAND as usize);
 
@@ -110,6 +88,13 @@ impl Function {
     /// Where it is.
     pub fn address(&self) -> Address {
         self.address
+    }
+
+    /// The double word at `offset` of its header, as it is now; all ones beyond, and where it is
+    /// gone.
+    pub fn read_header(&self, offset: u16) -> u32 {
+        let is_in_header = offset <= offset::INTERRUPT;
+        if is_in_header { self.config.read(Register::at(offset.into())) } else { u32::MAX }
     }
 
     /// What it says it is, as of the scan.
@@ -271,10 +256,13 @@ impl Function {
         found.filter(|found| found.table.bar == index).map_or(0, |found| found.table_end())
     }
 
-    /// Lets it reach memory, and keeps it from raising legacy interrupts that nobody handles.
+    /// Lets it reach memory, and keeps it from raising a legacy interrupt that nobody handles.
     pub fn enable_bus_master(&self) -> Result<(), PciError> {
-        let wanted = command::BUS_MASTER | command::INTERRUPT_OFF;
-        self.change_command(|command| command | wanted)
+        let told = self.signalling();
+        self.change_command(|command| match told {
+            Some(told) => told.command(command) | command::BUS_MASTER,
+            None => command | command::INTERRUPT_OFF | command::BUS_MASTER,
+        })
     }
 
     /// Cuts it off from memory: what it is still doing there ends.

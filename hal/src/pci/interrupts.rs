@@ -1,16 +1,19 @@
-//! Interrupts by message: MSI-X where a function has it, else MSI.
+//! How a function interrupts: by message, MSI-X where it has it, else MSI; else by its line.
 //!
 //! ```text
 //!   Function::interrupts(cores) ─> MSI-X: entry i of the table ─> a vector on cores[i]
 //!                                │ refused
 //!                                ├> MSI: its one message ───────> a vector on cores[0]
 //!                                │ refused
+//!                                ├> its line: shared, level ────> a vector on core 0
+//!                                │ it has none, or nobody knows where it leads
 //!                                └> None: it says why in the log, and the driver polls
 //! ```
 //!
 //! What comes while masked is not lost: MSI-X, and MSI with mask bits, keep it pending and deliver
 //! it when unmasked. MSI without them can only be turned off, and forgets; there, unmasking raises
-//! the interrupt once by itself, so that its driver looks.
+//! the interrupt once by itself, so that its driver looks. What [`line`](super::line) says of lines
+//! holds for those.
 //!
 //! An interrupt that is dropped is masked first, then its vector is free; with the last of a
 //! function's, message-signalling is turned off.
@@ -20,28 +23,10 @@ use alloc::vec::Vec;
 
 use protocols::pci::{command, id};
 
-use super::{Function, PciError, msi, msix};
+use super::{Function, PciError, line, msi, msix};
 use crate::interrupt::{Interrupt, InterruptError};
 use crate::machine::MessageVector;
-
-/// How a function interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InterruptKind {
-    /// By a table of messages.
-    MsiX,
-    /// By one message.
-    Msi,
-    /// Not at all: it has to be polled.
-    None,
-}
-
-/// The interrupts of a function.
-pub struct Interrupts {
-    /// How they come.
-    pub kind: InterruptKind,
-    /// Number `i` arrives on the `i`-th core that was asked for. Each begins masked.
-    pub vectors: Vec<Interrupt>,
-}
+use crate::pci_terms::{InterruptKind, Interrupts};
 
 /// Why one way of interrupting is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
@@ -61,6 +46,11 @@ pub(super) enum Refusal {
 pub(super) trait Signalling: Send + Sync {
     /// Tells it again.
     fn write_all(&self) -> Result<(), PciError>;
+
+    /// The command register as it has to be for that.
+    fn command(&self, command: u16) -> u16 {
+        command | command::INTERRUPT_OFF
+    }
 }
 
 /// The function's messages, as long as somebody has an interrupt of it.
@@ -68,8 +58,11 @@ pub(super) type SignallingSlot = spin::Mutex<Option<Weak<dyn Signalling>>>;
 
 impl Function {
     /// Its interrupts, one for each of `cores` in this order: fewer where the function has fewer
-    /// (MSI is used with one), or where vectors run out; none where it has none or they cannot be
-    /// had, which the log explains. Legacy interrupts are turned off.
+    /// (MSI is used with one, and a line is one and arrives on core 0), or where vectors run out;
+    /// none where it has none or they cannot be had, which the log explains. The legacy interrupt
+    /// is turned off unless it is what is given out.
+    ///
+    /// Where a line has to be found, firmware's code is run: that is for a function's beginning.
     ///
     /// Messages are writes to memory: they are sent once the function is a bus master. The
     /// function's registers stay mapped as long as its MSI-X interrupts are there.
@@ -92,7 +85,13 @@ impl Function {
             }
         }
         if !cores.is_empty() {
-            log::info!("pci {self:?}: interrupts nobody by message; it is polled");
+            match line::set_up(self) {
+                Ok(interrupt) => {
+                    let vectors = alloc::vec![interrupt];
+                    return Interrupts { kind: InterruptKind::Line, vectors };
+                }
+                Err(refusal) => log::warn!("pci {self:?}: no interrupt, polled: {refusal}"),
+            }
         }
         Interrupts { kind: InterruptKind::None, vectors: Vec::new() }
     }

@@ -23,6 +23,12 @@ mod function;
 #[cfg(test)]
 mod interrupt_tests;
 mod interrupts;
+mod lend;
+#[cfg(test)]
+mod lend_tests;
+mod line;
+#[cfg(test)]
+mod line_tests;
 mod msi;
 mod msix;
 mod port;
@@ -40,12 +46,13 @@ pub use protocols::pci::Class;
 
 use self::segment::Segment;
 use crate::mmio::{DeviceRegion, MmioError};
+pub use crate::pci_terms::{InterruptKind, Interrupts, PciError, ResetError, RouteError};
 pub use assign::{assign, forget};
 pub use config::ConfigPorts;
-pub use function::{Function, PciError};
-pub use interrupts::{InterruptKind, Interrupts};
+pub use function::Function;
+pub use lend::{LentRegisters, Touch};
+pub use line::{Hop, Path};
 pub use port::Port;
-pub use reset::ResetError;
 
 /// Configuration space of one function, and of one bus.
 const FUNCTION_BYTES: usize = 4096;
@@ -91,6 +98,14 @@ pub fn scan_ports(ports: &ConfigPorts, map: &Arc<Map>) -> Vec<Function> {
     Segment::behind(ports.clone(), map).scan()
 }
 
+/// The configuration ports of this machine, one lock for all who use them. `None`: it has none.
+#[cfg(target_os = "none")]
+pub(crate) fn machine_ports() -> Option<&'static ConfigPorts> {
+    static PORTS: spin::Once<Option<ConfigPorts>> = spin::Once::new();
+    let find = || ConfigPorts::find(crate::x86_64::seam::configuration_ports());
+    PORTS.call_once(find).as_ref()
+}
+
 /// All functions of this machine, through the windows that firmware names; if it names none,
 /// through the configuration ports.
 #[cfg(target_os = "none")]
@@ -99,10 +114,10 @@ pub fn scan_machine(windows: &[Window]) -> Vec<Function> {
     if !windows.is_empty() {
         return scan(windows, &map);
     }
-    match ConfigPorts::find(crate::x86_64::seam::configuration_ports()) {
+    match machine_ports() {
         Some(ports) => {
             log::info!("pci: firmware names no window (MCFG): using ports, 256 bytes a function");
-            scan_ports(&ports, &map)
+            scan_ports(ports, &map)
         }
         None => {
             log::warn!("pci: neither windows nor ports: no device is found");

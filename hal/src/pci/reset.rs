@@ -19,7 +19,7 @@ use protocols::pci::express::{
 use protocols::pci::{command, id, offset, power};
 
 use super::function::COMMAND;
-use super::{Function, PciError};
+use super::{Function, PciError, ResetError};
 use crate::mmio::Register;
 
 /// The part of the header that is written: from the cache line's length to the interrupt line.
@@ -33,20 +33,6 @@ const STEP: Duration = Duration::from_millis(10);
 const RESET_SPAN: Duration = Duration::from_millis(100);
 /// A function is left alone so long after it was told to change its power.
 const POWER_SPAN: Duration = Duration::from_millis(10);
-
-/// Why a function was not reset, or cannot be used after it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]
-pub enum ResetError {
-    /// It cannot be reset by itself. Reset its controller by its own registers.
-    #[error("it offers no function-level reset")]
-    NotOffered,
-    /// It does not answer. Give it up.
-    #[error("it does not answer after its reset")]
-    Silent,
-    /// It is not as it was. Give it up.
-    #[error("{0}")]
-    Function(#[from] PciError),
-}
 
 /// What a function forgets at a reset.
 struct Saved {
@@ -125,6 +111,11 @@ impl Function {
             return Err(PciError::Deaf);
         }
         if before & power::NO_SOFT_RESET != 0 { Ok(()) } else { self.restore(&saved) }
+    }
+
+    /// Whether anything answers where it is. What does not is off the bus, and reaches no memory.
+    pub fn is_there(&self) -> bool {
+        self.config().read(Self::half(offset::ID)) != u16::MAX
     }
 
     /// Whether it is there and has finished its reset: until then it has no vendor, or the one

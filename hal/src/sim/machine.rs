@@ -15,6 +15,7 @@ use super::faults::{FaultPlan, Faults};
 use super::line::{Control, MaskedEdges};
 use super::seam::{ClockSource, DmaSpace, Window};
 use super::violation::Violation;
+use super::wire::Wire;
 use super::world::{Device, Event, World, lock};
 use crate::clock::{Clock, Ticks};
 use crate::dma::{AddressLimit, DmaDomain};
@@ -85,6 +86,11 @@ impl SimMachine {
         let model = Arc::new(Mutex::new(model));
         let device = Device::new(name, Box::new(Shared(model.clone())), Box::new(FaultPlan::new()));
         SimDevice { world: self.world.clone(), device: Arc::new(device), model }
+    }
+
+    /// A wire to join pins to.
+    pub fn wire(&self) -> Wire {
+        Wire::new()
     }
 
     /// The virtual clock; a tick is a nanosecond.
@@ -239,6 +245,14 @@ impl<M: DeviceModel + 'static> SimDevice<M> {
         let line = self.device.line(line);
         line.set_masked_edges(masked_edges);
         Interrupt::new(line.latch.clone(), Box::new(Control(line)))
+    }
+
+    /// Joins the pin of its PCI function to a wire, which other devices may be on. `line` is the
+    /// line that the device sets the level of; it is not to be had as one of its own any more.
+    /// [`Function::interrupts`](crate::pci::Function::interrupts) finds the wire if the function has
+    /// no messages, and says in its configuration space that it has a pin.
+    pub fn join_pin(&self, line: u32, wire: &Wire) {
+        self.device.join_pin(line, wire);
     }
 
     /// Looks at the model or changes it, as something outside the machine would: a key is pressed,

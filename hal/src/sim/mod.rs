@@ -25,6 +25,7 @@ mod script;
 pub(crate) mod seam;
 mod vectors;
 mod violation;
+mod wire;
 mod world;
 
 pub use arena::MemoryReport;
@@ -33,3 +34,4 @@ pub use faults::{FaultPlan, Faults, InterruptFate, Transfer, WriteFate};
 pub use machine::{SimDevice, SimMachine, Stuck};
 pub use script::Script;
 pub use violation::{DmaFault, Violation};
+pub use wire::Wire;

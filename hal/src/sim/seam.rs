@@ -11,8 +11,9 @@ use super::violation::Violation;
 use super::world::{Device, TICKS_PER_SECOND, World, lock};
 use crate::clock::Ticks;
 use crate::dma::{AddressLimit, DeviceAddress, Direction, DmaError, PAGE};
-use crate::interrupt::{InterruptError, InterruptLatch, Message};
+use crate::interrupt::{InterruptControl, InterruptError, InterruptLatch, Message};
 use crate::mmio::{RegisterValue, Width};
+use crate::pci::{Path, RouteError};
 
 pub(crate) type LatchRef = Arc<InterruptLatch>;
 
@@ -63,6 +64,15 @@ impl Drop for MessageVector {
     fn drop(&mut self) {
         lock(&self.world.vectors).free(self.message);
     }
+}
+
+/// A share of the wire that a test has joined the device's pin to.
+pub(crate) fn pci_line(
+    window: &Window,
+    _path: &Path,
+) -> Result<(LatchRef, Box<dyn InterruptControl>), InterruptError> {
+    let (latch, control) = window.device.wire().ok_or(RouteError::NoEntry)?.join()?;
+    Ok((latch, Box::new(control)))
 }
 
 impl Window {

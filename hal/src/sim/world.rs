@@ -9,11 +9,12 @@ use std::task::Waker;
 use std::vec::Vec;
 
 use super::arena::Arena;
-use super::device::{Bus, DeviceModel, Signal};
+use super::device::{Bus, DeviceModel, Level, Signal};
 use super::faults::{Faults, InterruptFate, WriteFate};
 use super::line::Line;
 use super::vectors::Vectors;
 use super::violation::Violation;
+use super::wire::Wire;
 use crate::clock::Ticks;
 use crate::dma::AddressLimit;
 use crate::interrupt::{InterruptLatch, Message};
@@ -152,6 +153,8 @@ pub(super) struct Device {
     faults: Mutex<Box<dyn Faults>>,
     presence: Mutex<Presence>,
     lines: Mutex<BTreeMap<u32, Arc<Line>>>,
+    /// Where the pin of its PCI function leads, and which of its lines is the pin.
+    pin: Mutex<Option<(u32, Wire)>>,
 }
 
 impl Device {
@@ -166,6 +169,7 @@ impl Device {
             faults: Mutex::new(none),
             presence: Mutex::new(Presence::Present),
             lines: Mutex::new(BTreeMap::new()),
+            pin: Mutex::new(None),
         }
     }
 
@@ -175,6 +179,11 @@ impl Device {
 
     pub(super) fn unplug(&self) {
         *lock(&self.presence) = Presence::Gone;
+        // Nobody drives its pin any more.
+        let pin = lock(&self.pin).clone();
+        if let Some((_, wire)) = pin {
+            wire.set_level(core::ptr::from_ref(self) as usize, Level::Deasserted);
+        }
     }
 
     pub(super) fn plug_in(&self) {
@@ -187,6 +196,22 @@ impl Device {
 
     pub(super) fn line(&self, number: u32) -> Arc<Line> {
         lock(&self.lines).entry(number).or_default().clone()
+    }
+
+    pub(super) fn wire(&self) -> Option<Wire> {
+        lock(&self.pin).as_ref().map(|(_, wire)| wire.clone())
+    }
+
+    pub(super) fn join_pin(&self, line: u32, wire: &Wire) {
+        *lock(&self.pin) = Some((line, wire.clone()));
+    }
+
+    fn set_level(self: &Arc<Self>, line: u32, level: Level) {
+        let pin = lock(&self.pin).clone();
+        match pin.filter(|(pin, _)| *pin == line) {
+            Some((_, wire)) => wire.set_level(Arc::as_ptr(self) as usize, level),
+            None => self.line(line).set_level(level),
+        }
     }
 
     fn edge(&self, line: u32) {
@@ -234,7 +259,7 @@ impl Device {
         for signal in signals {
             match signal {
                 Signal::Edge(line) => self.raise(world, line),
-                Signal::Level(line, level) if !self.is_gone() => self.line(line).set_level(level),
+                Signal::Level(line, level) if !self.is_gone() => self.set_level(line, level),
                 Signal::Message(message) if !self.is_gone() => world.deliver(self.name, message),
                 Signal::Level(..) | Signal::Message(_) => {}
             }

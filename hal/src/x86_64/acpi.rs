@@ -1,12 +1,9 @@
 //! The firmware's tables: which cores, interrupt lines, timers and PCI windows there are.
 //!
-//! The `acpi` crate walks from the root to each table and checks sums; what is read out of the
-//! tables is read here, byte by byte and bounded, since firmware may say anything. Needs no AML.
+//! Tables are found from the root, and read byte by byte and bounded, since firmware may say
+//! anything; a table whose bytes do not add up is as good as missing. Needs no AML: what does is in
+//! [`aml`](super::aml).
 
-use core::ptr::NonNull;
-
-use ::acpi::sdt::{SdtHeader, Signature};
-use ::acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping};
 use thiserror_no_std::Error;
 
 use super::madt::{Madt, MadtError};
@@ -94,58 +91,12 @@ pub struct Fadt {
 /// The tables, found.
 #[derive(Debug)]
 pub struct Acpi {
-    tables: AcpiTables<Reader>,
+    /// The list of tables: the XSDT, or the older RSDT.
+    list: &'static [u8],
+    /// Bytes of an address in the list.
+    width: usize,
     map: MapTable,
 }
-
-#[derive(Debug, Clone, Copy)]
-struct Reader(MapTable);
-
-/// What is read where nothing can be: zeroes, which no signature matches.
-#[repr(align(4096))]
-struct Nothing([u8; 4096]);
-static NOTHING: Nothing = Nothing([0; 4096]);
-
-impl AcpiHandler for Reader {
-    unsafe fn map_physical_region<T>(
-        &self,
-        physical_address: usize,
-        size: usize,
-    ) -> PhysicalMapping<Self, T> {
-        let bytes = size.max(size_of::<T>());
-        let mapped = Some(bytes)
-            .filter(|bytes| *bytes <= MAX_TABLE)
-            .and_then(|bytes| (self.0)(physical_address as u64, bytes))
-            .and_then(|address| NonNull::new(address.cast_mut()));
-        // A page of zeroes is long enough for any `T` here; a length that claims more than was
-        // mapped is not looked at, since the length in a page of zeroes is zero.
-        let address = mapped.unwrap_or(NonNull::from(&NOTHING.0).cast());
-        // SAFETY: mapped for good for `bytes`, or the static page of zeroes.
-        unsafe { PhysicalMapping::new(physical_address, address.cast(), size, size, *self) }
-    }
-
-    fn unmap_physical_region<T>(_region: &PhysicalMapping<Self, T>) {}
-}
-
-/// A table of which only the header is known to the crate.
-macro_rules! raw_table {
-    ($name:ident, $signature:ident) => {
-        #[repr(transparent)]
-        struct $name(SdtHeader);
-        // SAFETY: every table starts with this header.
-        unsafe impl AcpiTable for $name {
-            const SIGNATURE: Signature = Signature::$signature;
-            fn header(&self) -> &SdtHeader {
-                &self.0
-            }
-        }
-    };
-}
-
-raw_table!(RawMadt, MADT);
-raw_table!(RawFadt, FADT);
-raw_table!(RawHpet, HPET);
-raw_table!(RawMcfg, MCFG);
 
 impl Acpi {
     /// Finds the tables from the root pointer's physical address.
@@ -161,35 +112,39 @@ impl Acpi {
             // SAFETY: `map` vouches for the range; firmware tables do not change.
             map(physical, bytes).map(|p| unsafe { core::slice::from_raw_parts(p, bytes) })
         };
-        // What the crate would trust is looked at first: lengths.
         let root = read(rsdp, RSDP_BYTES).ok_or(AcpiError::BadRoot)?;
-        let (length, list) = match root[15] {
-            0 => (RSDP_V1_BYTES, u64::from(u32_at(root, 16).unwrap_or(0))),
-            _ => (u32_at(root, 20).unwrap_or(0) as usize, u64_at(root, 24).unwrap_or(0)),
+        let (length, list, width) = match root[15] {
+            0 => (RSDP_V1_BYTES, u64::from(u32_at(root, 16).unwrap_or(0)), 4),
+            _ => (u32_at(root, 20).unwrap_or(0) as usize, u64_at(root, 24).unwrap_or(0), 8),
         };
-        if !(RSDP_V1_BYTES..=4096).contains(&length) || read(rsdp, length).is_none() {
-            return Err(AcpiError::BadRoot);
-        }
-        let header = read(list, HEADER_BYTES).ok_or(AcpiError::BadRoot)?;
-        let list_bytes = u32_at(header, 4).unwrap_or(0) as usize;
-        if !(HEADER_BYTES..=MAX_TABLE).contains(&list_bytes) || read(list, list_bytes).is_none() {
-            return Err(AcpiError::BadRoot);
-        }
-        // SAFETY: the root is mapped as far as it says.
-        let tables = unsafe { AcpiTables::from_rsdp(Reader(map), rsdp as usize) };
-        Ok(Self { tables: tables.map_err(|_| AcpiError::BadRoot)?, map })
+        let is_sound = root.starts_with(b"RSD PTR ")
+            && (RSDP_V1_BYTES..=4096).contains(&length)
+            && read(rsdp, length).is_some_and(adds_up);
+        let signature = if width == 4 { b"RSDT" } else { b"XSDT" };
+        let list = whole(map, list, signature).filter(|list| is_sound && adds_up(list));
+        let list = list.ok_or(AcpiError::BadRoot)?;
+        Ok(Self { list, width, map })
     }
 
-    /// The bytes of a table, if there is a sound one.
-    fn table<T: AcpiTable>(&self) -> Option<&'static [u8]> {
-        let found = self.tables.find_table::<T>().ok()?;
-        let length = found.get().header().length as usize;
-        if !(HEADER_BYTES..=MAX_TABLE).contains(&length) {
-            return None;
-        }
-        let start = (self.map)(found.physical_start() as u64, length)?;
-        // SAFETY: `map` vouches for the range; firmware tables do not change.
-        Some(unsafe { core::slice::from_raw_parts(start, length) })
+    /// The tables with that signature, in the list's order. Damaged ones are logged and left out.
+    fn tables(&self, signature: &'static [u8; 4]) -> impl Iterator<Item = &'static [u8]> {
+        let addresses = self.list[HEADER_BYTES..].chunks_exact(self.width).map(|address| {
+            address.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+        });
+        let map = self.map;
+        addresses.filter_map(move |physical| {
+            let table = whole(map, physical, signature)?;
+            if !adds_up(table) {
+                let name = signature.escape_ascii();
+                log::warn!("acpi: the {name} at {physical:#x} is damaged and left out");
+                return None;
+            }
+            Some(table)
+        })
+    }
+
+    fn table(&self, signature: &'static [u8; 4]) -> Option<&'static [u8]> {
+        self.tables(signature).next()
     }
 
     /// The cores and their interrupt wiring.
@@ -197,12 +152,12 @@ impl Acpi {
     /// # Errors
     /// The table is missing, damaged or names nothing usable: fatal.
     pub fn madt(&self) -> Result<Madt, AcpiError> {
-        Ok(Madt::parse(self.table::<RawMadt>().ok_or(AcpiError::Missing("MADT (APIC)"))?)?)
+        Ok(Madt::parse(self.table(b"APIC").ok_or(AcpiError::Missing("MADT (APIC)"))?)?)
     }
 
     /// Physical address of the HPET's registers. `None`: no HPET, or one outside of memory.
     pub fn hpet(&self) -> Option<u64> {
-        match register_at(self.table::<RawHpet>()?, 40)? {
+        match register_at(self.table(b"HPET")?, 40)? {
             Register::Memory(address) => Some(address),
             _ => None,
         }
@@ -210,7 +165,7 @@ impl Acpi {
 
     /// The PCI configuration windows. Empty: no PCI Express.
     pub fn pci_windows(&self) -> impl Iterator<Item = PciWindow> {
-        let table = self.table::<RawMcfg>().unwrap_or(&[]);
+        let table = self.table(b"MCFG").unwrap_or(&[]);
         table.get(44..).unwrap_or(&[]).chunks_exact(16).filter_map(|entry| {
             let window = PciWindow {
                 base: u64_at(entry, 0)?,
@@ -227,7 +182,7 @@ impl Acpi {
     /// # Errors
     /// The table is missing or damaged; the machine runs without.
     pub fn fadt(&self) -> Result<Fadt, AcpiError> {
-        let table = self.table::<RawFadt>().ok_or(AcpiError::Missing("FADT (FACP)"))?;
+        let table = self.table(b"FACP").ok_or(AcpiError::Missing("FADT (FACP)"))?;
         let port = |at| u32_at(table, at).and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
         let flags = u32_at(table, 112).unwrap_or(0);
         let reset_supported = flags >> 10 & 1 != 0;
@@ -249,19 +204,33 @@ impl Acpi {
 
     /// The bytes of the DSDT (AML), for who scans them. `None`: it is missing or damaged.
     pub fn dsdt(&self, fadt: &Fadt) -> Option<&'static [u8]> {
-        let header = (self.map)(fadt.dsdt, HEADER_BYTES)?;
-        // SAFETY: `map` vouches for the range; firmware tables do not change.
-        let header = unsafe { core::slice::from_raw_parts(header, HEADER_BYTES) };
-        let length = u32_at(header, 4)? as usize;
-        if &header[..4] != b"DSDT" || !(HEADER_BYTES..=MAX_TABLE).contains(&length) {
-            return None;
-        }
-        let start = (self.map)(fadt.dsdt, length)?;
-        // SAFETY: as above.
-        let bytes = unsafe { core::slice::from_raw_parts(start, length) };
-        let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-        (sum == 0).then_some(bytes)
+        whole(self.map, fadt.dsdt, b"DSDT").filter(|table| adds_up(table))
     }
+
+    /// The bytes of the tables that add AML to the DSDT's, in the order they are loaded in.
+    pub fn ssdts(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.tables(b"SSDT")
+    }
+}
+
+/// The bytes of the table at that physical address, as far as its header says, if it has that
+/// signature.
+fn whole(map: MapTable, physical: u64, signature: &[u8; 4]) -> Option<&'static [u8]> {
+    let header = map(physical, HEADER_BYTES)?;
+    // SAFETY: `map` vouches for the range; firmware tables do not change.
+    let header = unsafe { core::slice::from_raw_parts(header, HEADER_BYTES) };
+    let length = u32_at(header, 4)? as usize;
+    if !header.starts_with(signature) || !(HEADER_BYTES..=MAX_TABLE).contains(&length) {
+        return None;
+    }
+    let start = map(physical, length)?;
+    // SAFETY: as above.
+    Some(unsafe { core::slice::from_raw_parts(start, length) })
+}
+
+/// Whether the table's bytes add up to zero, as they have to.
+fn adds_up(table: &[u8]) -> bool {
+    table.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
 }
 
 /// A Generic Address Structure of 12 bytes. `None`: unset, or in a space that is not known here.

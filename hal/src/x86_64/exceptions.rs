@@ -4,6 +4,7 @@
 //!                      from ring 0                          from ring 3
 //!  device vector       handler, then back                   handler, then hooks.user_return
 //!  exception           page fault, #GP: kernel_fixup        hooks.user_fault
+//!                      firmware's code: left behind
 //!                      else hooks.fatal
 //!  NMI, machine check  set a flag and self-IPI, or stop     the same, then hooks.user_return
 //! ```
@@ -12,6 +13,7 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use super::aml::guard;
 use super::{apic, cpu, interrupt, interrupts, ipi, percpu, vectors};
 
 /// All that was in the registers when an interrupt or exception struck, as the stubs and the CPU
@@ -169,7 +171,12 @@ pub(super) extern "C" fn dispatch(frame: &mut TrapFrame) {
         exception::MACHINE_CHECK => machine_check(frame),
         0..32 if frame.from_user() => {} // `user_tail` takes it from here
         0..32 => kernel_exception(frame),
-        vector => device(vector as u8),
+        vector => {
+            device(vector as u8);
+            if vector == u64::from(vectors::TIMER) {
+                guard::tick(frame);
+            }
+        }
     }
 }
 
@@ -194,6 +201,9 @@ fn kernel_exception(frame: &mut TrapFrame) {
         // nobody set: clear it and go on.
         cpu::clear_debug_status();
         frame.rflags &= !cpu::RFLAGS_TRAP;
+        return;
+    }
+    if guard::faulted(frame) {
         return;
     }
     (hooks.fatal)(frame, frame.what())

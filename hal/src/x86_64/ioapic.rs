@@ -7,20 +7,28 @@
 //!
 //! ```text
 //!  any core: line.wanted = entry; dirty |= bit ──IPI──► boot core: entry ─► registers
-//!  boot core, level line fired:  mask, then acknowledge; `rearm` unmasks when the driver is done
+//!  boot core, level line fired:  mask, then acknowledge; opened again when its owners are done
 //! ```
+//!
+//! An edge-triggered line has one owner ([`ClaimedLine`]). Level-triggered ones are shared
+//! ([`sharing`]).
 //!
 //! Source: Intel 82093AA data sheet; lines and overrides from the MADT.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+mod sharing;
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::Once;
 use thiserror_no_std::Error;
 
-use super::interrupt::{InterruptError, Route};
+use super::interrupt::{InterruptError, Message, Route};
 use super::madt::{Line, Madt, Polarity, Trigger};
 use super::{apic, interrupts, ipi, percpu, vectors};
 use crate::interrupt::InterruptControl;
+
+pub(super) use sharing::{STORMS, Share, fired};
+pub use sharing::{Storms, in_storms};
 
 /// The core that lines arrive at and that alone touches the registers.
 pub const HOME_CORE: u16 = 0;
@@ -79,9 +87,6 @@ static WANTED: [AtomicU64; MAX_LINES] = [const { AtomicU64::new(ENTRY_MASKED) };
 static TAKEN: [AtomicBool; MAX_LINES] = [const { AtomicBool::new(false) }; MAX_LINES];
 /// Lines whose entry is to be written, a bit each.
 static DIRTY: [AtomicU64; MAX_LINES / 64] = [const { AtomicU64::new(0) }; MAX_LINES / 64];
-/// For each vector of the boot core: the line that raises it and must be masked first, as line
-/// number + 1; 0: none (edge-triggered, or no line).
-static LEVEL_LINE: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
 
 /// Finds the I/O APICs, masks all of their lines and wires NMI sources. `map` yields where a page
 /// of registers (by physical address) is mapped, uncached, for good.
@@ -172,6 +177,7 @@ impl Chip {
     /// Brings the entry of `gsi` (one of this chip's) to what is wanted.
     fn write_entry(&self, gsi: u32) {
         let wanted = WANTED.get(gsi as usize).map_or(ENTRY_MASKED, |w| w.load(Ordering::Acquire));
+        let wanted = sharing::masked_or_open(gsi, wanted);
         let register = REDIRECTION + 2 * (gsi - self.gsi_base);
         // Masked while the halves disagree.
         self.write(register, ENTRY_MASKED as u32);
@@ -219,52 +225,44 @@ fn request(gsi: u32) {
     });
 }
 
-/// On the boot core, before a device vector is acknowledged: a level-triggered line still asks, and
-/// would interrupt again at once, so it is masked until its driver has dealt with the device.
-#[inline]
-pub(super) fn before_acknowledge(vector: u8) {
-    let number = LEVEL_LINE[usize::from(vector)].load(Ordering::Acquire);
-    let Some(gsi) = number.checked_sub(1).map(u32::from) else { return };
-    let wanted = WANTED[gsi as usize].fetch_or(ENTRY_MASKED, Ordering::AcqRel);
-    if let Some(chip) = IO_APICS.get().and_then(|io_apics| io_apics.chip_of(gsi)) {
-        chip.mask_entry(gsi, wanted);
+/// Where that line is and may be a device's: its chip is there, and it is not wired to NMI.
+fn usable(gsi: u32) -> Result<(), InterruptError> {
+    let no_such = InterruptError::NoSuchLine(gsi);
+    let io_apics = IO_APICS.get().ok_or(no_such)?;
+    if gsi as usize >= MAX_LINES || io_apics.chip_of(gsi).is_none() {
+        return Err(no_such);
     }
+    if io_apics.nmi[gsi as usize / 64] >> (gsi % 64) & 1 != 0 {
+        return Err(no_such);
+    }
+    Ok(())
 }
 
-/// A line that one driver owns. Dropping it masks the line, then frees the vector.
+/// The entry that leads `line` to the vector of `message`, masked.
+fn entry(line: &Line, message: &Message) -> u64 {
+    let apic_id = message.address >> 12 & 0xff;
+    entry_bits(line) | apic_id << 56 | u64::from(message.data & 0xff) | ENTRY_MASKED
+}
+
+/// An edge-triggered line that one driver owns. Dropping it masks the line, then frees the vector.
 #[derive(Debug)]
 pub(super) struct ClaimedLine {
     gsi: u32,
-    level: bool,
-    route: Route,
+    _route: Route,
 }
 
 impl ClaimedLine {
     /// Takes `line` and points it, masked, at `route` (on the boot core).
     pub(super) fn claim(line: Line, route: Route) -> Result<Self, InterruptError> {
         let gsi = line.gsi;
-        let no_such = InterruptError::NoSuchLine(gsi);
-        let io_apics = IO_APICS.get().ok_or(no_such)?;
-        // The last line would not fit `LEVEL_LINE`.
-        if gsi as usize >= MAX_LINES - 1 || io_apics.chip_of(gsi).is_none() {
-            return Err(no_such);
-        }
-        if io_apics.nmi[gsi as usize / 64] >> (gsi % 64) & 1 != 0 {
-            return Err(no_such);
-        }
-        let destination = route.message().map_err(|_| InterruptError::Unreachable(HOME_CORE))?;
-        let apic_id = destination.address >> 12 & 0xff;
+        usable(gsi)?;
+        let message = route.message().map_err(|_| InterruptError::Unreachable(HOME_CORE))?;
         if TAKEN[gsi as usize].swap(true, Ordering::AcqRel) {
             return Err(InterruptError::LineTaken(gsi));
         }
-        let level = line.trigger == Trigger::Level;
-        if level {
-            LEVEL_LINE[usize::from(route.vector())].store(gsi as u8 + 1, Ordering::Release);
-        }
-        let entry = entry_bits(&line) | apic_id << 56 | u64::from(route.vector()) | ENTRY_MASKED;
-        WANTED[gsi as usize].store(entry, Ordering::Release);
+        WANTED[gsi as usize].store(entry(&line, &message), Ordering::Release);
         request(gsi);
-        Ok(Self { gsi, level, route })
+        Ok(Self { gsi, _route: route })
     }
 
     fn set_masked(&self, masked: Masked) {
@@ -291,18 +289,11 @@ impl InterruptControl for ClaimedLine {
     fn unmask(&self) {
         self.set_masked(Masked::No);
     }
-
-    fn rearm(&self) {
-        if self.level && WANTED[self.gsi as usize].load(Ordering::Acquire) & ENTRY_MASKED != 0 {
-            self.set_masked(Masked::No);
-        }
-    }
 }
 
 impl Drop for ClaimedLine {
     fn drop(&mut self) {
         self.mask();
-        LEVEL_LINE[usize::from(self.route.vector())].store(0, Ordering::Release);
         TAKEN[self.gsi as usize].store(false, Ordering::Release);
     }
 }

@@ -5,6 +5,8 @@
 #[cfg(target_os = "none")]
 pub mod acpi;
 #[cfg(target_os = "none")]
+pub mod aml;
+#[cfg(target_os = "none")]
 pub mod apic;
 #[cfg(target_os = "none")]
 pub mod cpu;
@@ -20,6 +22,7 @@ pub mod interrupts;
 pub mod ioapic;
 #[cfg(target_os = "none")]
 pub mod ipi;
+pub mod lines;
 pub mod madt;
 pub mod paging;
 #[cfg(target_os = "none")]
@@ -34,6 +37,7 @@ pub mod power;
 pub mod probe;
 #[cfg(target_os = "none")]
 pub mod random;
+pub mod routing;
 pub mod s5;
 #[cfg(target_os = "none")]
 pub mod seam;

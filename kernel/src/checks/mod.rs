@@ -29,9 +29,12 @@ mod blocks;
 mod capabilities;
 mod chaos;
 mod clocks;
+mod commits;
 mod dma;
 mod interrupts;
+mod lines;
 mod memory;
+mod net;
 mod paging;
 mod pci;
 mod processes;
@@ -87,11 +90,14 @@ const ROOMS: &[&[Check]] = &[
     dma::CHECKS,
     paging::CHECKS,
     interrupts::CHECKS,
+    net::CHECKS,
+    lines::CHECKS,
     pci::CHECKS,
     records::CHECKS,
     storage::CHECKS,
     processes::CHECKS,
     capabilities::CHECKS,
+    commits::CHECKS,
     blocks::CHECKS,
     chaos::CHECKS,
 ];

@@ -36,8 +36,9 @@ struct Card {
 }
 
 impl Card {
-    /// `None`: there is none, and the check passes unseen.
-    fn find() -> Result<Option<Self>, alloc::string::String> {
+    /// Taken from its driver. `None`: there is none, and the check passes unseen.
+    async fn find() -> Result<Option<Self>, alloc::string::String> {
+        devices::release(|one| (one.header().vendor, one.header().device) == E1000E).await;
         let functions = known();
         let Some(function) = pci::find(&functions, E1000E.0, E1000E.1).next().cloned() else {
             log::info!("no 82574L: its messages are not tried");
@@ -99,7 +100,7 @@ async fn ports_show_what_windows_show() -> Finding {
 }
 
 async fn messages_reach_every_core() -> Finding {
-    let Some(card) = Card::find()? else { return Ok(()) };
+    let Some(card) = Card::find().await? else { return Ok(()) };
     let wanted: Vec<u16> = cores().map(|core| core.0).cycle().take(4).collect();
     let before: Vec<u32> = wanted.iter().map(|core| interrupt::in_use(*core)).collect();
     let Interrupts { kind, mut vectors } = card.function.interrupts(&wanted);
@@ -122,7 +123,7 @@ async fn messages_reach_every_core() -> Finding {
 }
 
 async fn masked_messages_are_kept() -> Finding {
-    let Some(card) = Card::find()? else { return Ok(()) };
+    let Some(card) = Card::find().await? else { return Ok(()) };
     let mut vectors = card.function.interrupts(&[0]).vectors;
     let Some(interrupt) = vectors.first_mut() else { return Err("no interrupt".into()) };
     for _ in 0..20 {
@@ -138,7 +139,7 @@ async fn masked_messages_are_kept() -> Finding {
 }
 
 async fn vectors_come_back() -> Finding {
-    let Some(card) = Card::find()? else { return Ok(()) };
+    let Some(card) = Card::find().await? else { return Ok(()) };
     let before = interrupt::in_use(0);
     for _ in 0..200 {
         let mut interrupts = card.function.interrupts(&[0, 0]);

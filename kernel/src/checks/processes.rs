@@ -6,7 +6,7 @@ use super::{Finding, cores};
 use crate::clock::frequency;
 use crate::platform::Pollux;
 use crate::process::image::{self, Image};
-use crate::process::spawn::{Request, start};
+use crate::process::spawn::{Given, Request, start};
 use crate::process::{self, Process};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -35,8 +35,10 @@ pub(super) async fn run(
 ) -> Result<Arc<Process>, String> {
     let image = image::find(name).ok_or_else(|| alloc::format!("no boot module `{name}`"))?;
     let arguments: Vec<String> = arguments.iter().map(|word| String::from(*word)).collect();
-    let request = Request::from_kernel(name, &arguments, Vec::new(), core);
-    start(image, request).await.map_err(|error| alloc::format!("`{name}` on {core}: {error}"))
+    let request = Request::from_kernel(name, &arguments, Given::default(), core);
+    let request = request.map_err(|error| alloc::format!("`{name}` on {core}: {error}"))?;
+    let started = start(image, request).await.map(|(process, _)| process);
+    started.map_err(|error| alloc::format!("`{name}` on {core}: {error}"))
 }
 
 /// Waits for its end, 20 s at most.
@@ -130,8 +132,9 @@ async fn need_a_good_image() -> Finding {
         ("no ELF at all", &[0x5a; 4096][..]),
     ] {
         let image = Image { name: "bad".into(), file };
-        let request = Request::from_kernel("bad", &[], Vec::new(), CoreId(0));
-        match start(&image, request).await {
+        let request = Request::from_kernel("bad", &[], Given::default(), CoreId(0));
+        let request = request.map_err(|error| alloc::format!("{error}"))?;
+        match start(&image, request).await.map(|(process, _)| process) {
             Err(Error::BadImage) => {}
             Err(error) => return Err(alloc::format!("{what}: refused as `{error}`")),
             Ok(process) => {

@@ -17,6 +17,25 @@ pub fn forget(name: &str) {
     SAID.lock().remove(name);
 }
 
+/// What the kernel itself writes to right now.
+static RESERVED: spin::Mutex<Option<String>> = spin::Mutex::new(None);
+
+/// Says that the kernel keeps its log on the partition `name` from now on: nobody else gets to write
+/// to it, nor to the disk it is on, until that is [over](release). Who can already, can.
+pub fn reserve(name: &str) {
+    *RESERVED.lock() = Some(name.into());
+}
+
+/// It no longer does.
+pub fn release() {
+    *RESERVED.lock() = None;
+}
+
+/// The partition that the kernel keeps its log on.
+pub fn reserved() -> Option<String> {
+    RESERVED.lock().clone()
+}
+
 /// Whether they may write to `name`, a part of `whole` (or that itself).
 pub fn allowed(name: &str, whole: &str) -> Writable {
     let said = SAID.lock();

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use drivers::block::Device;
 use drivers::storage::{Lba, StorageDevice, Writable};
-use protocols::gpt::Guid;
+use protocols::gpt::{Entry, Guid};
 use thiserror_no_std::Error;
 
 /// A disk or partition.
@@ -22,18 +22,21 @@ pub struct Listed {
     pub description: String,
     /// Of a partition: what its table says it is.
     pub kind: Option<Guid>,
+    /// Of a partition: itself.
+    id: Option<Guid>,
 }
 
 impl Listed {
     pub(super) fn disk(block: Block, controller: u64, description: String) -> Self {
         let whole = String::from(block.name());
-        Self { block, whole, controller, description, kind: None }
+        Self { block, whole, controller, description, kind: None, id: None }
     }
 
-    pub(super) fn partition(&self, block: Block, kind: Guid, description: String) -> Self {
+    pub(super) fn partition(&self, block: Block, entry: &Entry, description: String) -> Self {
         let Self { whole, controller, .. } = self;
         let (whole, controller) = (whole.clone(), *controller);
-        Self { block, whole, controller, description, kind: Some(kind) }
+        let (kind, id) = (Some(entry.kind), Some(entry.id));
+        Self { block, whole, controller, description, kind, id }
     }
 
     /// Some of its blocks, with all the access that the device gives.
@@ -54,9 +57,18 @@ impl Listed {
         }
     }
 
+    /// The partition of its blocks that the kernel itself writes to.
+    fn in_use(&self) -> Option<String> {
+        let reserved = access::reserved()?;
+        let is_it = self.block.name() == reserved;
+        let holds_it =
+            || self.is_whole() && named(&reserved).is_ok_and(|part| part.whole == self.whole);
+        (is_it || holds_it()).then_some(reserved)
+    }
+
     /// Whether the shell and ring 3 may write to it.
     pub fn access(&self) -> Writable {
-        if self.block.info().writable == Writable::No {
+        if self.block.info().writable == Writable::No || self.in_use().is_some() {
             return Writable::No;
         }
         access::allowed(self.block.name(), &self.whole)
@@ -64,7 +76,7 @@ impl Listed {
 }
 
 /// Why a disk cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OpenError {
     /// There is none of that name.
     #[error("no such disk or partition; `disks` lists them")]
@@ -75,6 +87,9 @@ pub enum OpenError {
     /// Nobody has allowed it to be written to.
     #[error("read-only until `disk NAME writable` (or `disk.write=NAME` on the command line)")]
     NotAllowed,
+    /// The kernel keeps its log there.
+    #[error("read-only while the kernel keeps its commits on {0}")]
+    InUse(String),
 }
 
 /// In the order they came.
@@ -130,15 +145,19 @@ pub fn open(name: &str, access: Writable) -> Result<Block, OpenError> {
     match (access, listed.block.info().writable, listed.access()) {
         (Writable::No, ..) => Ok(listed.block.read_only()),
         (Writable::Yes, Writable::No, _) => Err(OpenError::ReadOnly),
+        (Writable::Yes, _, Writable::No) if let Some(part) = listed.in_use() => {
+            Err(OpenError::InUse(part))
+        }
         (Writable::Yes, _, Writable::No) => Err(OpenError::NotAllowed),
         (Writable::Yes, ..) => Ok(listed.block),
     }
 }
 
-/// The partitions of that type, with all the access that their devices give: for what the kernel
-/// keeps in a partition of its own type.
-pub fn partition_of(kind: Guid) -> Vec<Block> {
-    listed().into_iter().filter(|one| one.kind == Some(kind)).map(|one| one.block).collect()
+/// The partitions of that type and their own GUIDs, with all the access that their devices give:
+/// for what the kernel keeps in a partition of its own type.
+pub fn partitions_of(kind: Guid) -> Vec<(Block, Guid)> {
+    let of_kind = listed().into_iter().filter(|one| one.kind == Some(kind));
+    of_kind.filter_map(|one| Some((one.block, one.id?))).collect()
 }
 
 /// Says whether the shell and ring 3 may write to the disk or partition `name`, as long as it is

@@ -1,6 +1,7 @@
 //! Runs the drivers: one task for each PCI function that a driver is for.
 
 use super::kinds::{self, Kind};
+use super::lent::{self, LendError};
 use super::{WINDOWS, disks, hotplug};
 use crate::clock;
 use crate::platform::Pollux;
@@ -8,17 +9,28 @@ use crate::process::exit::Event;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use executor::sync::Notify;
 use executor::{Instant, Priority};
 use hal::pci::{self, Function};
 use hal::x86_64::time::clock::now;
-use protocols::pci::Address;
+use protocols::pci::{Address, HeaderKind};
 
 /// Seconds a driver may take to its disks.
 const PATIENCE_S: u64 = 10;
+/// Seconds that a function which is lent may take to come back, if it is on its way.
+const RETURN_S: u64 = 5;
 /// Seconds it may take to its end: a SATA disk to finish, to flush and to come to rest.
 const REST_S: u64 = 70;
+
+/// Whose driver has a function.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// One of ours.
+    Kernel,
+    /// A program's, which was lent it.
+    Program,
+}
 
 /// A function whose driver runs.
 #[derive(Clone)]
@@ -28,12 +40,16 @@ pub struct Driven {
     /// What it is called.
     pub name: Arc<str>,
     address: Address,
+    by: By,
     /// Ends it.
     pub stop: Arc<Notify>,
     /// Its disks and their partitions are known, or will never be.
     pub known: Arc<Event<()>>,
     ended: Arc<Event<()>>,
 }
+
+/// The machine goes down: no driver begins.
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 static DRIVEN: spin::Mutex<Vec<Driven>> = spin::Mutex::new(Vec::new());
 static FOUND: spin::Mutex<Vec<Function>> = spin::Mutex::new(Vec::new());
@@ -93,6 +109,7 @@ fn begin(kind: Kind, function: Function) {
             id: NEXT.fetch_add(1, Relaxed),
             name: format!("{}{number}", kind.prefix()).into(),
             address: function.address(),
+            by: By::Kernel,
             stop: Arc::new(Notify::new()),
             known: Arc::new(Event::new()),
             ended: Arc::new(Event::new()),
@@ -142,8 +159,78 @@ pub async fn remove(gone: impl Fn(&Function) -> bool) {
     end(&all).await;
 }
 
+/// Ends the drivers of the functions that `picked` picks: from then on they are the caller's.
+pub async fn release(picked: impl Fn(&Function) -> bool) {
+    let functions: Vec<Function> = FOUND.lock().iter().filter(|one| picked(one)).cloned().collect();
+    let mut all = DRIVEN.lock().clone();
+    all.retain(|driven| functions.iter().any(|one| one.address() == driven.address));
+    end(&all).await;
+}
+
 fn after_s(seconds: u64) -> Instant {
     Instant(now().saturating_add(clock::frequency() * seconds))
+}
+
+/// Takes the function that `word` names from its driver, for a program.
+pub(super) async fn take(word: &str) -> Result<(Driven, Function), LendError> {
+    let called = functions()
+        .into_iter()
+        .find(|(function, driver)| lent::is_called(word, function, driver.as_deref()));
+    let (function, driver) = called.ok_or(LendError::Unknown)?;
+    if function.header().kind != HeaderKind::Device {
+        return Err(LendError::Bridge);
+    }
+    let here = |driven: &Driven| driven.address == function.address();
+    let driving = DRIVEN.lock().iter().find(|driven| here(driven)).cloned();
+    match driving {
+        Some(driving) if driving.by == By::Kernel => end(&[driving]).await,
+        // One that is on its way back is waited for.
+        Some(lent) => {
+            came_back(&lent).await;
+            // Its driver may have begun again.
+            let driving = DRIVEN.lock().iter().find(|driven| here(driven)).cloned();
+            end(driving.filter(|driving| driving.by == By::Kernel).as_slice()).await;
+        }
+        None => {}
+    }
+    let driven = Driven {
+        id: NEXT.fetch_add(1, Relaxed),
+        name: driver.unwrap_or_else(|| format!("{}", function.address()).into()),
+        address: function.address(),
+        by: By::Program,
+        stop: Arc::new(Notify::new()),
+        known: Arc::new(Event::new()),
+        ended: Arc::new(Event::new()),
+    };
+    driven.known.set(());
+    let mut all = DRIVEN.lock();
+    if all.iter().any(here) || STOPPING.load(Relaxed) {
+        return Err(LendError::Taken);
+    }
+    all.push(driven.clone());
+    drop(all);
+    Ok((driven, function))
+}
+
+/// Waits for a function that was taken to come back, if it is on its way, and for its driver to
+/// know its disks.
+pub(super) async fn came_back(driven: &Driven) {
+    let deadline = after_s(RETURN_S);
+    let _ = executor::timeout::<Pollux, _>(deadline, driven.ended.wait()).await;
+    let again = DRIVEN.lock().iter().find(|other| other.address == driven.address).cloned();
+    if let Some(again) = again {
+        let _ = executor::timeout::<Pollux, _>(deadline, again.known.wait()).await;
+    }
+}
+
+/// A function that was taken is back: its driver begins anew, if it has one and is still there.
+pub(super) fn give_back(driven: &Driven, function: &Function) {
+    DRIVEN.lock().retain(|other| other.id != driven.id);
+    let is_known = FOUND.lock().iter().any(|found| found.address() == function.address());
+    if let Some(kind) = Kind::of(function).filter(|_| is_known && !STOPPING.load(Relaxed)) {
+        begin(kind, function.clone());
+    }
+    driven.ended.set(());
 }
 
 /// Waits until the disks of all drivers that were started are known, at most for as long as
@@ -160,6 +247,7 @@ pub async fn settled() {
 
 /// Ends all drivers in an orderly way: the devices bring their caches to rest.
 pub async fn stop() {
+    STOPPING.store(true, Relaxed);
     let all: Vec<Driven> = DRIVEN.lock().clone();
     end(&all).await;
 }

@@ -2,7 +2,7 @@
 
 use super::disks::{self, Listed};
 use super::drive::Driven;
-use super::{Block, default_mode, partitions};
+use super::{Block, default_mode, nics, partitions};
 use crate::platform::{self, Pollux};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,6 +19,7 @@ use executor::Priority;
 use futures_util::future::{Either, select};
 use hal::dma::DmaDomain;
 use hal::pci::Function;
+use protocols::{e1000, rtl8139};
 
 /// The drivers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,14 @@ pub enum Kind {
     Ahci,
     /// `drivers::edu`.
     Edu,
+    /// `drivers::e1000`.
+    E1000,
+    /// `drivers::rtl8139`.
+    Rtl8139,
 }
 
-/// Which functions they are for.
+/// Which functions they are for. Of network devices there are too many: [`e1000::model`] and
+/// [`rtl8139::PCI_IDS`] know them.
 const DRIVERS: Registry<'_, Kind> = Registry::new(&[
     (Match::Class { class: 0x01, subclass: 0x08, interface: Some(0x02) }, Kind::Nvme),
     (Match::Class { class: 0x01, subclass: 0x06, interface: Some(0x01) }, Kind::Ahci),
@@ -52,7 +58,10 @@ impl Kind {
             subclass: header.subclass,
             interface: header.interface,
         };
-        DRIVERS.find(&id).copied()
+        let is_e1000 = id.vendor == e1000::VENDOR && e1000::model(id.device).is_some();
+        let is_rtl8139 = rtl8139::PCI_IDS.contains(&(id.vendor, id.device));
+        let by_id = || is_e1000.then_some(Self::E1000).or(is_rtl8139.then_some(Self::Rtl8139));
+        DRIVERS.find(&id).copied().or_else(by_id)
     }
 
     /// What its devices are called, a number behind.
@@ -61,6 +70,7 @@ impl Kind {
             Self::Nvme => "nvme",
             Self::Ahci => "ahci",
             Self::Edu => "edu",
+            Self::E1000 | Self::Rtl8139 => "net",
         }
     }
 
@@ -75,6 +85,8 @@ impl Kind {
             Self::Nvme => drive_nvme(driven, function).await,
             Self::Ahci => drive_ahci(driven, function).await,
             Self::Edu => drive_edu(driven, function).await,
+            Self::E1000 => nics::drive_e1000(driven, function).await,
+            Self::Rtl8139 => nics::drive_rtl8139(driven, function).await,
         }
     }
 }

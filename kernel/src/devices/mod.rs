@@ -7,24 +7,28 @@
 //! ```
 //!
 //! [`start`] begins it all at boot and returns at once; who needs disks waits for [`settled`].
-//! Drivers read, and write nothing by themselves. A disk is read-only to the shell and to ring 3
-//! until somebody says otherwise: `disk.write=NAME[,NAME…]|all` on the command line, or `disk NAME
-//! writable` at the shell.
+//! Drivers read, and write nothing by themselves; the kernel writes to the partitions of its own
+//! types. A disk is read-only to the shell and to ring 3 until somebody says otherwise: `disk.write=NAME[,NAME…]|all` on the command line, or `disk NAME
+//! writable` at the shell. Not even then while the kernel keeps its log there ([`reserve_log`]).
 
 mod access;
 mod disks;
 mod drive;
 mod hotplug;
 mod kinds;
+pub mod lent;
+mod nics;
 mod partitions;
 
 use crate::platform::Pollux;
 use alloc::vec::Vec;
 use drivers::completion::CompletionMode;
 
-pub use disks::{Listed, OpenError, allow, disks, listed, open, partition_of};
-pub use drive::{functions, settled, start, stop, without_driver};
+pub use access::{release as release_log, reserve as reserve_log};
+pub use disks::{Listed, OpenError, allow, disks, listed, open, partitions_of};
+pub use drive::{functions, release, settled, start, stop, without_driver};
 pub use kinds::edu;
+pub use nics::nics;
 
 /// A disk or partition as everybody in the kernel holds it.
 pub type Block = drivers::block::BlockHandle<Pollux>;

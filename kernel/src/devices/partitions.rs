@@ -35,6 +35,6 @@ pub async fn find(disk: &Listed) {
         let label: String = entry.name().collect();
         log::info!("{part}: {} blocks, `{label}`", entry.blocks());
         let description = format!("`{label}` {}", entry.kind);
-        disks::add(disk.partition(block, entry.kind, description));
+        disks::add(disk.partition(block, &entry, description));
     }
 }

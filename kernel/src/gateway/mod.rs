@@ -5,6 +5,7 @@
 //! other. A fast answer looks at the executor's attention word before it goes back, so a task that
 //! became ready never waits for a chatty program.
 
+mod device;
 mod memory;
 pub mod slow;
 
@@ -162,6 +163,7 @@ pub fn log_response(here: &Here, thread: ThreadRef) {
 /// task.
 #[inline(never)]
 pub fn hand_to_task(here: &Here, me: ThreadRef, record: &Record, number: u64) -> ! {
+    me.call.set(here.syslog.head());
     here.syslog.commit(record, PENDING);
     me.unanswered.set(Some(number as u8));
     me.set_state(State::Busy);

@@ -1,39 +1,45 @@
 //! System calls that wait or work: each is a piece of the calling thread's task, with interrupts
 //! on.
 
-use super::memory;
+use super::{device, memory};
+use crate::authority;
 use crate::ipc::mail;
 use crate::ipc::{Endpoint, Notification};
-use crate::platform::{self, Pollux};
-use crate::process::object::{Capability, Object};
-use crate::process::run::Stay;
-use crate::process::thread::{Leave, Start, State, Thread};
-use crate::process::{End, limits, reclaim, spawn};
-use crate::services::{console, report};
+use crate::platform::Pollux;
+use crate::process::object::Object;
+use crate::process::run::{SLICE_US, Stay};
+use crate::process::thread::{Leave, State, Thread};
+use crate::process::{End, limits, reclaim};
 use alloc::sync::Arc;
 use alloc::vec;
 use core::future::Future;
-use executor::{CoreId, Instant};
+use executor::Instant;
+use futures_util::future::{Either, select};
+use hal::x86_64::time::clock;
 use hal::x86_64::user::{Registers, copy};
-use protocols::abi::metric::{ENCODED, Metric};
-use protocols::abi::start::SpawnArgs;
 use protocols::abi::{
-    ANY_CORE, Error, ExitStatus, FOREVER, Handle, Protection, Rights, Syscall, TRANSFER_MAX,
-    USER_END, USER_START, encode,
+    Error, ExitStatus, FOREVER, Handle, Held, Protection, Rights, Syscall, TRANSFER_MAX, Takes,
+    encode,
 };
 
 /// What a call answers: `rax` and `rdx`.
-pub(super) type Answer = Result<(u64, u64), Error>;
+pub type Answer = Result<(u64, u64), Error>;
 
 /// Runs a thread and does for it what can't be done on the spot, until it ends.
 pub async fn serve(thread: &Arc<Thread>) -> End {
+    let mut turn = clock::now();
     loop {
+        // Calls that never wait must not keep the core from others.
+        if clock::now() - turn > clock::us_to_ticks(SLICE_US) {
+            executor::yield_now().await;
+            turn = clock::now();
+        }
         match Stay(thread).await {
             Leave::Fault { vector, error, address } => {
                 let rip = thread.registers().rip;
                 log::warn!(
                     "{thread:?} ended by exception {vector} ({}) at {rip:#x}, error {error:#x}, address {address:#x}",
-                    exception_name(vector)
+                    crate::process::calls::exception_name(vector)
                 );
                 return End::Process(ExitStatus::Faulted(vector));
             }
@@ -50,6 +56,7 @@ pub async fn serve(thread: &Arc<Thread>) -> End {
                         return End::Process(ExitStatus::Exited(registers.rdi as i32));
                     }
                     Syscall::Call | Syscall::Send | Syscall::Receive | Syscall::ReplyReceive => {
+                        authority::log::keep_up().await;
                         // The next stay begins when the thread comes back from the other core.
                         go_visiting(thread, call, &registers);
                     }
@@ -92,6 +99,8 @@ fn go_visiting(thread: &Arc<Thread>, call: Syscall, registers: &Registers) {
 }
 
 async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
+    // Whatever it commits has to be hashed and kept.
+    authority::log::keep_up().await;
     let process = &thread.process;
     let handles = &process.handles;
     let handle = Handle(r.rdi as u32);
@@ -100,106 +109,23 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             executor::sleep_until::<Pollux>(instant(r.rdi)).await;
             done()
         }
-        Syscall::ConsoleWrite => {
-            let Object::Console(_) = handles.object(handle, Rights::SEND)? else {
-                return Err(Error::WrongKind);
-            };
-            let bytes = bytes_from(thread, r.rsi, r.rdx)?;
-            console::write_from(process.id, &process.name, &bytes);
-            count(bytes.len())
-        }
-        Syscall::LogWrite => {
-            let Object::Log(_) = handles.object(handle, Rights::SEND)? else {
-                return Err(Error::WrongKind);
-            };
-            let level = match r.rsi {
-                1 => log::Level::Error,
-                2 => log::Level::Warn,
-                3 => log::Level::Info,
-                4 => log::Level::Debug,
-                5 => log::Level::Trace,
-                _ => return Err(Error::InvalidArgument),
-            };
-            let bytes = bytes_from(thread, r.rdx, r.r10)?;
-            log::log!(target: "ring3", level, "{}: {}", process.name, console::Shown(&bytes));
-            count(bytes.len())
-        }
-        Syscall::Random => {
-            let mut bytes = vec![0; (r.rsi as usize).min(TRANSFER_MAX)];
-            hal::x86_64::random::fill(&mut bytes);
-            process.space.activate();
-            copy::to_user(r.rdi, &bytes)?;
-            count(bytes.len())
-        }
-        Syscall::MemoryMap => value(process.space.map(r.rdi, r.rsi, protection(r.rdx)?).await?),
-        Syscall::MemoryUnmap => {
-            process.space.unmap(r.rdi, r.rsi).await?;
-            done()
-        }
+        Syscall::MemoryMap => memory::map(thread, r).await,
+        Syscall::MemoryUnmap => memory::unmap(thread, r).await,
         Syscall::MemoryProtect => {
             process.space.protect(r.rdi, r.rsi, protection(r.rdx)?).await?;
             done()
         }
-        Syscall::ThreadSpawn => {
-            reclaim::keep_up().await;
-            thread_spawn(thread, r)
-        }
-        Syscall::ThreadJoin => {
-            let Object::Thread(other) = handles.object(handle, Rights::RECEIVE)? else {
-                return Err(Error::WrongKind);
-            };
-            if Arc::ptr_eq(&other, &thread.ending) {
-                return Err(Error::InvalidArgument);
-            }
-            let code = until(r.rsi, other.code.wait()).await?;
-            value(u64::from(code as u32))
-        }
-        Syscall::ProcessSpawn => {
-            let Object::Image(image) = handles.object(handle, Rights::CONTROL)? else {
-                return Err(Error::WrongKind);
-            };
-            reclaim::keep_up().await;
-            let arguments = spawn_arguments(thread, r.rsi)?;
-            let request = spawn::Request::from_ring3(thread, &arguments)?;
-            let child = spawn::start(&image, request).await?;
-            let given =
-                give(thread, Capability::new(Object::Process(child.clone()), Rights::all()));
-            if given.is_err() {
-                // Nobody could ever wait for it or kill it.
-                child.end(ExitStatus::Killed);
-            }
-            given
-        }
-        Syscall::ProcessWait => {
-            let Object::Process(other) = handles.object(handle, Rights::RECEIVE)? else {
-                return Err(Error::WrongKind);
-            };
-            if Arc::ptr_eq(&other, process) {
-                return Err(Error::InvalidArgument);
-            }
-            Ok(until(r.rsi, other.ended.wait()).await?.to_raw())
-        }
-        Syscall::ProcessKill => {
-            let Object::Process(other) = handles.object(handle, Rights::CONTROL)? else {
-                return Err(Error::WrongKind);
-            };
-            other.end(ExitStatus::Killed);
-            if !Arc::ptr_eq(&other, process) {
-                other.ended.wait().await;
-            }
-            done()
-        }
         Syscall::EndpointCreate => {
+            let takes = Takes::from_raw(r.rdi).ok_or(Error::InvalidArgument)?;
             reclaim::keep_up().await;
             limits::room_for_object()?;
-            let endpoint = Endpoint::new(thread.home);
-            give(thread, Capability::new(Object::Endpoint(Arc::new(endpoint)), Rights::all()))
+            let endpoint = Endpoint::new(thread.home, takes);
+            create_object(thread, Object::Endpoint(Arc::new(endpoint)), 0)
         }
         Syscall::NotificationCreate => {
             reclaim::keep_up().await;
             limits::room_for_object()?;
-            let notification = Arc::new(Notification::new());
-            give(thread, Capability::new(Object::Notification(notification), Rights::all()))
+            create_object(thread, Object::Notification(Arc::new(Notification::new())), 0)
         }
         Syscall::NotificationWait => {
             let Object::Notification(notification) = handles.object(handle, Rights::RECEIVE)?
@@ -208,7 +134,7 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
             };
             let bits = match notification.take() {
                 0 if r.rsi == 0 => return Err(Error::WouldBlock),
-                0 => until(r.rsi, notification.wait()).await??,
+                0 => while_held(thread, handle, r.rsi, notification.wait()).await??,
                 bits => bits,
             };
             Ok((0, bits))
@@ -216,70 +142,64 @@ async fn answer(thread: &Arc<Thread>, call: Syscall, r: &Registers) -> Answer {
         Syscall::CapabilityDuplicate => {
             reclaim::keep_up().await;
             let rights = Rights::from_bits(r.rsi as u32).ok_or(Error::InvalidArgument)?;
-            let second = handles.duplicate(handle, rights)?;
-            give(thread, second)
+            handle_value(authority::derive(process.id, handle, rights, thread.cause()))
         }
         Syscall::CapabilityDrop => {
-            drop(handles.remove(handle, Rights::empty())?);
+            authority::remove(process.id, handle, thread.cause())?;
+            done()
+        }
+        Syscall::CapabilityRevoke => {
+            authority::revoke(process.id, handle, thread.cause())?.settle().await;
             done()
         }
         Syscall::CapabilityTransfer => {
             let Object::Process(other) = handles.object(handle, Rights::CONTROL)? else {
                 return Err(Error::WrongKind);
             };
-            if other.ended.get().is_some() {
-                return Err(Error::PeerGone);
-            }
-            let moved = handles.remove(Handle(r.rsi as u32), Rights::TRANSFER)?;
-            match other.handles.insert(moved) {
-                Ok(there) => value(u64::from(there.0)),
-                Err(back) => {
-                    drop(handles.insert(back));
-                    Err(if other.handles.is_closed() {
-                        Error::PeerGone
-                    } else {
-                        Error::LimitReached
-                    })
-                }
-            }
+            let moved = Handle(r.rsi as u32);
+            handle_value(authority::grant(process.id, moved, other.id, thread.cause()))
         }
-        Syscall::Report => {
-            let Object::Report(_) = handles.object(handle, Rights::SEND)? else {
-                return Err(Error::WrongKind);
-            };
-            if r.rdx != ENCODED as u64 {
-                return Err(Error::InvalidArgument);
-            }
-            let bytes = bytes_from(thread, r.rsi, r.rdx)?;
-            report::record(Metric::decode(&bytes).map_err(|_| Error::InvalidArgument)?);
-            done()
+        Syscall::CapabilityList => {
+            let count = (r.rsi as usize).min(TRANSFER_MAX / Held::BYTES);
+            let held = authority::list(process.id, r.rdx, count);
+            let bytes: vec::Vec<u8> = held.iter().flat_map(|held| held.to_bytes()).collect();
+            process.space.activate();
+            copy::to_user(r.rdi, &bytes)?;
+            count_of(held.len())
         }
         Syscall::MemoryCreate => memory::create(thread, r.rdi).await,
         Syscall::MemoryAttach => memory::attach(thread, r).await,
         Syscall::MemorySize => memory::size(thread, r.rdi),
-        // These are answered on the spot or above.
-        _ => Err(Error::NoSuchCall),
+        Syscall::ThreadSpawn
+        | Syscall::ThreadJoin
+        | Syscall::ProcessSpawn
+        | Syscall::ProcessWait
+        | Syscall::ProcessKill => crate::process::calls::answer(thread, call, r).await,
+        _ if call.is_on_device() => device::answer(thread, call, r).await,
+        // The rest has nothing to do with authority, or is answered on the spot.
+        _ => crate::services::calls::answer(thread, call, r).await,
     }
 }
 
-fn done() -> Answer {
+pub fn done() -> Answer {
     Ok((0, 0))
 }
 
-pub(super) fn value(rax: u64) -> Answer {
+pub fn value(rax: u64) -> Answer {
     Ok((rax, 0))
 }
 
-fn count(bytes: usize) -> Answer {
-    Ok((bytes as u64, 0))
+pub fn count_of(things: usize) -> Answer {
+    Ok((things as u64, 0))
 }
 
-/// Puts a new capability into the caller's table.
-pub(super) fn give(thread: &Thread, capability: Capability) -> Answer {
-    match thread.process.handles.insert(capability) {
-        Ok(handle) => value(u64::from(handle.0)),
-        Err(_refused) => Err(Error::LimitReached),
-    }
+pub fn handle_value(handle: Result<Handle, Error>) -> Answer {
+    value(u64::from(handle?.0))
+}
+
+/// Makes an object of the caller's, with a capability to it.
+pub(super) fn create_object(thread: &Thread, object: Object, detail: u64) -> Answer {
+    handle_value(authority::create(thread.process.id, object, detail, thread.cause()))
 }
 
 /// A deadline of ring 3 as the executor's.
@@ -288,11 +208,34 @@ fn instant(deadline_ns: u64) -> Instant {
 }
 
 /// Waits for `future`, at most until `deadline` (nanoseconds since boot).
-async fn until<T>(deadline: u64, future: impl Future<Output = T>) -> Result<T, Error> {
+pub async fn until<T>(deadline: u64, future: impl Future<Output = T>) -> Result<T, Error> {
     if deadline == FOREVER {
         return Ok(future.await);
     }
     executor::timeout::<Pollux, _>(instant(deadline), future).await.map_err(|_| Error::TimedOut)
+}
+
+/// As [`until`], as long as the process holds the capability through which it waits.
+pub async fn while_held<T>(
+    thread: &Thread,
+    handle: Handle,
+    deadline: u64,
+    future: impl Future<Output = T>,
+) -> Result<T, Error> {
+    let lost = async {
+        loop {
+            let next = thread.process.bereft.next();
+            if thread.process.handles.inspect(handle).is_err() {
+                break;
+            }
+            next.wait().await;
+        }
+    };
+    let (lost, future) = (core::pin::pin!(lost), core::pin::pin!(until(deadline, future)));
+    match select(lost, future).await {
+        Either::Left(((), _)) => Err(Error::BadHandle),
+        Either::Right((result, _)) => result,
+    }
 }
 
 pub(super) fn protection(raw: u64) -> Result<Protection, Error> {
@@ -302,79 +245,4 @@ pub(super) fn protection(raw: u64) -> Result<Protection, Error> {
         return Err(Error::InvalidArgument);
     }
     Ok(protection)
-}
-
-/// Up to [`TRANSFER_MAX`] bytes of the caller's memory.
-fn bytes_from(thread: &Thread, ptr: u64, len: u64) -> Result<vec::Vec<u8>, Error> {
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    copy::check_range(ptr, len)?;
-    let mut bytes = vec![0; len.min(TRANSFER_MAX)];
-    thread.process.space.activate();
-    copy::from_user(&mut bytes, ptr)?;
-    Ok(bytes)
-}
-
-fn spawn_arguments(thread: &Thread, ptr: u64) -> Result<SpawnArgs, Error> {
-    let mut bytes = [0; size_of::<SpawnArgs>()];
-    thread.process.space.activate();
-    copy::from_user(&mut bytes, ptr)?;
-    Ok(SpawnArgs::from_bytes(&bytes))
-}
-
-/// The core a program asked for.
-pub fn core_of(asked: u32) -> Result<CoreId, Error> {
-    if asked == ANY_CORE {
-        return Ok(executor::least_loaded::<Pollux>());
-    }
-    if (asked as usize) < platform::core_count() {
-        Ok(CoreId(asked as u16))
-    } else {
-        Err(Error::InvalidArgument)
-    }
-}
-
-fn thread_spawn(thread: &Arc<Thread>, r: &Registers) -> Answer {
-    let in_user = |address: u64| (USER_START..USER_END).contains(&address);
-    let (entry, stack, argument, tls) = (r.rdi, r.rsi, r.rdx, r.r8);
-    // The stack pointer may be anything it can use; FS base must be canonical or loading it would
-    // fault.
-    if !in_user(entry) || !in_user(tls.max(USER_START)) {
-        return Err(Error::BadAddress);
-    }
-    let core = core_of(u32::try_from(r.r10).map_err(|_| Error::InvalidArgument)?)?;
-    if thread.process.handles.room() == 0 {
-        return Err(Error::LimitReached);
-    }
-    let start = Start { entry, stack, argument, tls };
-    let new = thread.process.spawn_thread(core, start)?;
-    let given = give(thread, Capability::new(Object::Thread(new.ending.clone()), Rights::all()));
-    if given.is_err() {
-        // The last slot went to another thread's call meanwhile. Who is told that it failed has no
-        // new thread.
-        new.death.set(());
-    }
-    given
-}
-
-/// The architecture's name of an exception vector (Intel SDM vol. 3 table 6-1).
-fn exception_name(vector: u8) -> &'static str {
-    match vector {
-        0 => "divide error",
-        1 => "debug",
-        3 => "breakpoint",
-        4 => "overflow",
-        5 => "bound range",
-        6 => "invalid opcode",
-        7 => "device not available",
-        10 => "invalid TSS",
-        11 => "segment not present",
-        12 => "stack fault",
-        13 => "general protection",
-        14 => "page fault",
-        16 => "x87 error",
-        17 => "alignment check",
-        19 => "SIMD error",
-        21 => "control protection",
-        _ => "other",
-    }
 }

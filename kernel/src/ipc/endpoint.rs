@@ -11,13 +11,14 @@ use core::sync::atomic::{AtomicUsize, Ordering::*};
 use executor::CoreId;
 use executor::sync::Notify;
 use protocols::abi::message::Info;
-use protocols::abi::{Error, encode};
+use protocols::abi::{Error, Handle, Rights, Takes, encode};
 
 /// A rendezvous for messages.
 #[derive(Debug)]
 pub struct Endpoint {
     /// The core that works it.
     pub home: CoreId,
+    takes: Takes,
     /// Capabilities with the right to receive. Rights only shrink, so once there is none there
     /// never will be.
     receive_rights: AtomicUsize,
@@ -41,18 +42,19 @@ unsafe impl Send for Endpoint {}
 
 impl Endpoint {
     /// An endpoint at home on `home`.
-    pub fn new(home: CoreId) -> Self {
-        Self::with(home, None)
+    pub fn new(home: CoreId, takes: Takes) -> Self {
+        Self::with(home, None, takes)
     }
 
     /// One that a kernel service receives from.
     pub(super) fn of_service(home: CoreId) -> Self {
-        Self::with(home, Some(Notify::new()))
+        Self::with(home, Some(Notify::new()), Takes::Capabilities)
     }
 
-    fn with(home: CoreId, service: Option<Notify>) -> Self {
+    fn with(home: CoreId, service: Option<Notify>, takes: Takes) -> Self {
         Self {
             home,
+            takes,
             receive_rights: AtomicUsize::new(0),
             send_rights: AtomicUsize::new(0),
             service,
@@ -79,16 +81,16 @@ impl Endpoint {
         self.send_rights.fetch_add(1, Relaxed);
     }
 
-    /// One fewer; a service hears of the last one's end.
+    /// One fewer; a service hears of it when its own is the last.
     pub fn send_right_gone(&self) {
-        if self.send_rights.fetch_sub(1, AcqRel) == 1 {
+        if self.send_rights.fetch_sub(1, AcqRel) == 2 {
             self.tell_service();
         }
     }
 
-    /// Whether anybody can send to it.
+    /// Whether anybody can send to it but the service itself, which holds the first capability.
     pub(super) fn is_reachable(&self) -> bool {
-        self.send_rights.load(Acquire) > 0
+        self.send_rights.load(Acquire) > 1
     }
 
     fn tell_service(&self) {
@@ -100,7 +102,7 @@ impl Endpoint {
     /// Nobody can receive from it any more: turns everybody away. Home core only.
     pub(super) fn end(&self) {
         self.dead.set(true);
-        while let Some(thread) = self.receivers.pop().or_else(|| self.senders.pop()) {
+        while let Some(thread) = self.receivers.pop().or_else(|| self.next_sender()) {
             refuse(thread, Error::PeerGone);
         }
     }
@@ -111,8 +113,16 @@ impl Endpoint {
         if self.dead.get() {
             return refuse(sender, Error::PeerGone);
         }
+        if self.takes == Takes::Words && Info(message_of(&sender).0).capabilities() > 0 {
+            return refuse(sender, Error::NotPermitted);
+        }
         match self.receivers.pop() {
             None => {
+                let process = &sender.process;
+                if process.waiting_messages.fetch_add(1, Relaxed) >= process.budget.messages {
+                    process.waiting_messages.fetch_sub(1, Relaxed);
+                    return refuse(sender, Error::LimitReached);
+                }
                 sender.endpoint.set(self);
                 sender.queued.set(true);
                 self.senders.push(&sender);
@@ -137,8 +147,7 @@ impl Endpoint {
             refuse(receiver, Error::PeerGone);
             return false;
         }
-        while let Some(sender) = self.senders.pop() {
-            sender.queued.set(false);
+        while let Some(sender) = self.next_sender() {
             if hand_over(sender, receiver) {
                 return true;
             }
@@ -156,12 +165,43 @@ impl Endpoint {
         self.receivers.push(receiver);
     }
 
+    /// Sends the threads back that wait here through a capability that is gone. Home core only.
+    pub fn sweep(&self) {
+        for (queue, right) in [(&self.receivers, Rights::RECEIVE), (&self.senders, Rights::SEND)] {
+            let mut next = queue.front();
+            while let Some(thread) = next {
+                next = thread.links.next.get();
+                if !self.is_named_by(&thread, right) {
+                    self.withdraw(thread);
+                    refuse(thread, Error::BadHandle);
+                }
+            }
+        }
+    }
+
+    /// Whether the handle through which a thread waits here still names this endpoint. Every way to
+    /// wait files it in `rdi`.
+    pub(super) fn is_named_by(&self, thread: &Thread, right: Rights) -> bool {
+        let handle = Handle(thread.registers().rdi as u32);
+        let named = thread.process.handles.get::<Self>(handle, right);
+        named.is_ok_and(|named| core::ptr::eq(named, self))
+    }
+
+    /// Takes the first sender out of line. Home core only.
+    pub(super) fn next_sender(&self) -> Option<ThreadRef> {
+        let sender = self.senders.pop()?;
+        sender.queued.set(false);
+        sender.process.waiting_messages.fetch_sub(1, Relaxed);
+        Some(sender)
+    }
+
     /// Takes a thread that waits here out of line. Home core only.
     pub fn withdraw(&self, thread: ThreadRef) {
         thread.queued.set(false);
         if thread.state() == State::Receiving {
             self.receivers.remove(thread);
         } else {
+            thread.process.waiting_messages.fetch_sub(1, Relaxed);
             self.senders.remove(thread);
         }
     }

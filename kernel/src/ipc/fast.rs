@@ -43,8 +43,8 @@ pub extern "C" fn call(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, number: u64)
         && let Some(receiver) = endpoint.receivers.front()
         && receiver.home == here.core
     {
+        // `queued` stays as it is: it counts only while a thread waits at an endpoint.
         endpoint.receivers.pop();
-        receiver.queued.set(false);
         lay(receiver.registers(), me.stamp, a1, words(me, &[a0, a1, a2, a3, a4]));
         receiver.caller.set(Some(me));
         owe(me, receiver);
@@ -97,9 +97,11 @@ fn send_slowly(
         return finish(here, me, record, Err(Error::InvalidArgument));
     }
     file(me, number as u64, a);
-    if endpoint.home != here.core {
+    let must_wait = carries_capabilities(a[1]) && crate::authority::log::is_behind();
+    if endpoint.home != here.core || must_wait {
         hand_to_task(here, me, record, number as u64)
     }
+    me.call.set(here.syslog.head());
     me.unanswered.set(Some(number as u8));
     here.syslog.commit(record, PENDING);
     me.set_state(if number == Syscall::Call { State::Calling } else { State::Sending });
@@ -110,6 +112,7 @@ fn send_slowly(
 /// [`Syscall::Reply`].
 #[inline]
 pub fn reply(here: &Here, me: ThreadRef, record: &Record, a: Arguments) -> Pair {
+    me.call.set(here.syslog.head());
     let sent = endpoint::reply(me, a[1], words(me, &a));
     finish(here, me, record, sent.map(|()| 0))
 }
@@ -140,6 +143,8 @@ pub extern "C" fn reply_receive(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, num
     {
         me.caller.set(None);
         lay(caller.registers(), me.stamp, a1, words(me, &[a0, a1, a2, a3, a4]));
+        // All that is filed of this call: a revoke looks for it.
+        me.registers().rdi = a0;
         endpoint.wait(&me);
         me.unanswered.set(Some(Syscall::ReplyReceive as u8));
         deliver(here, me, caller, Syscall::ReplyReceive, [a0, a1, a2, a3])
@@ -163,6 +168,7 @@ extern "C" fn reply_receive_slowly(
         Ok(endpoint) => endpoint,
         Err(error) => return finish(here, me, record, Err(error)),
     };
+    me.call.set(here.syslog.head());
     if me.caller.get().is_some()
         && let Err(error) = endpoint::reply(me, a1, words(me, &a))
     {

@@ -7,6 +7,7 @@
 //! `Receiving`. From the moment it is posted the addressee owns it.
 
 use super::Endpoint;
+use super::endpoint::refuse;
 use crate::platform::Pollux;
 use crate::process::thread::{State, Thread, ThreadRef};
 use alloc::sync::Arc;
@@ -17,6 +18,7 @@ use core::task::Poll;
 use executor::{CoreId, Priority};
 use futures_util::task::AtomicWaker;
 use hal::x86_64::MAX_CORES;
+use protocols::abi::{Error, Rights};
 
 #[derive(Debug)]
 struct Mailbox {
@@ -101,6 +103,11 @@ fn deliver(letter: ThreadRef) {
     let endpoint = letter.endpoint.get();
     // SAFETY: the letter's `visiting` holds a count of the endpoint until after the thread is back.
     let endpoint = unsafe { &*endpoint };
+    // On its way the capability may have been revoked.
+    let right = if letter.state() == State::Receiving { Rights::RECEIVE } else { Rights::SEND };
+    if !endpoint.is_named_by(&letter, right) {
+        return refuse(letter, Error::BadHandle);
+    }
     match letter.state() {
         State::Receiving => {
             if endpoint.accept(letter) {

@@ -57,14 +57,14 @@ impl Notification {
 
     /// One fewer.
     pub fn send_right_gone(&self) {
-        if self.send_rights.fetch_sub(1, AcqRel) == 1 {
+        if self.send_rights.fetch_sub(1, AcqRel) == 2 {
             self.waiter.wake();
         }
     }
 
-    /// Whether anybody can signal it.
+    /// Whether anybody can signal it but the kernel, which made it and holds the first capability.
     pub fn is_held(&self) -> bool {
-        self.send_rights.load(Acquire) > 0
+        self.send_rights.load(Acquire) > 1
     }
 
     /// For the kernel's own waits: the bits, or `None` when nobody can signal it any more.

@@ -12,8 +12,9 @@
 
 use super::endpoint::{Endpoint, refuse, refuse_with};
 use super::{lay, message_of, transfer};
+use crate::authority::Capability;
 use crate::platform;
-use crate::process::object::{Capability, Object};
+use crate::process::object::Object;
 use crate::process::thread::{State, Thread, ThreadRef};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +27,7 @@ use protocols::abi::{Error, Rights, encode};
 #[derive(Debug)]
 pub struct Service {
     endpoint: Arc<Endpoint>,
+    root: Capability,
 }
 
 /// A message for the kernel.
@@ -55,24 +57,22 @@ pub struct Caller {
 
 impl Service {
     /// A service at home on `core`. It takes no message before its first capability is made.
-    pub fn new(core: CoreId) -> Self {
+    pub fn new(core: CoreId) -> Result<Self, Error> {
         let endpoint = Arc::new(Endpoint::of_service(core));
-        endpoint.receive_right_made();
-        Self { endpoint }
+        let root = Capability::create(Object::Endpoint(endpoint.clone()), 0)?;
+        Ok(Self { endpoint, root })
     }
 
     /// A capability to send to it.
-    pub fn capability(&self) -> Capability {
-        let rights = Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER;
-        Capability::new(Object::Endpoint(self.endpoint.clone()), rights)
+    pub fn capability(&self) -> Result<Capability, Error> {
+        self.root.derive(Rights::SEND | Rights::DUPLICATE | Rights::TRANSFER)
     }
 
     /// The next message. `None`: nobody can send any more.
     pub async fn receive(&mut self) -> Option<Request> {
         debug_assert!(platform::here().core == self.endpoint.home);
         loop {
-            while let Some(sender) = self.endpoint.senders.pop() {
-                sender.queued.set(false);
+            while let Some(sender) = self.endpoint.next_sender() {
                 match take(sender) {
                     Ok(request) => return Some(request),
                     Err(error) => refuse(sender, error),
@@ -83,12 +83,6 @@ impl Service {
             }
             self.endpoint.service.as_ref()?.wait().await;
         }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        Endpoint::receive_right_gone(&self.endpoint);
     }
 }
 
@@ -125,7 +119,7 @@ impl Caller {
         }
     }
 
-    /// Answers with words and a capability; the caller that has no slot for it gets `LimitReached`.
+    /// Answers with words and a capability; the caller that has no slot for it gets the error.
     pub fn reply_with(mut self, label: u32, words: [u64; 6], capability: Capability) {
         let Some(thread) = self.waiting() else { return };
         match transfer::give(&thread, capability) {
@@ -133,7 +127,7 @@ impl Caller {
                 lay(thread.registers(), Sender::default(), Info::new(label, 1).0, words);
                 thread.make_ready();
             }
-            Err(_back) => refuse(ThreadRef::of(&thread), Error::LimitReached),
+            Err(error) => refuse(ThreadRef::of(&thread), error),
         }
     }
 

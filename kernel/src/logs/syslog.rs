@@ -3,21 +3,16 @@
 //! Only its own core writes a ring, outside of interrupt handlers, so writing is eight plain stores
 //! and a plain store of the head. Anyone may read: a reader copies a record, looks at the head
 //! again and knows whether the record was overwritten meanwhile. Old records are simply
-//! overwritten.
-//!
-//! A call answered on the spot is one record with its result in it. One that had to wait is two:
-//! the request (its result says [`PENDING`]) and, when it is answered, a response. Where a message
-//! goes straight to a waiting thread of the same core, one record is the sender's request and the
-//! receiver's response at once: [`Event::Delivered`].
+//! overwritten. What a record says is told in `protocols::abi::syslog`.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 use protocols::abi::message::Sender;
+use protocols::abi::syslog::Record as Copied;
+pub use protocols::abi::syslog::{Event, PENDING};
 
 /// Records in a ring: a power of two.
 pub const RECORDS: usize = 4096;
-
-/// The result of a call that had not been answered when its request was recorded.
-pub const PENDING: u64 = 1 << 63;
 
 /// One event, 64 bytes: a cache line.
 #[derive(Debug)]
@@ -29,21 +24,6 @@ pub struct Record {
     tsc: AtomicU64,
     values: [AtomicU64; 4],
     result: AtomicU64,
-}
-
-/// What a record tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Event {
-    /// A call: its first four arguments and, unless pending, its result.
-    Request = 0,
-    /// A `Call` or `ReplyReceive` whose message answered the waiting call of the thread in `result`
-    /// (its [`Sender`] stamp): info and first words are in the values. The sender's own call is
-    /// pending.
-    Delivered = 2,
-    /// The answer to a call that waited: `rdx`, or of a message its sender, info and first two
-    /// words.
-    Response = 1,
 }
 
 /// A record as read.
@@ -63,6 +43,14 @@ pub struct Entry {
     pub values: [u64; 4],
     /// `rax`, or [`PENDING`].
     pub result: u64,
+}
+
+impl Entry {
+    /// The same for a program.
+    const fn to_wire(self) -> Copied {
+        let Self { event, number, stamp, tsc, values, result, .. } = self;
+        Copied { event, number, stamp, tsc, values, result }
+    }
 }
 
 /// A core's ring.
@@ -160,6 +148,26 @@ impl SysLog {
         // The slot is being rewritten from the moment the head stands RECORDS further.
         (self.head.load(Relaxed) < sequence + RECORDS as u64).then_some(entry)
     }
+
+    /// Copies of up to `count` records from number `from` on, one after the other, and the number of
+    /// the first: greater than `from` by as many as were overwritten. None if `from` is not there
+    /// yet; the number is that of the next record then.
+    pub fn copy(&self, from: u64, count: usize) -> (u64, Vec<[u8; Copied::BYTES]>) {
+        let head = self.head();
+        let oldest = (head + 1).saturating_sub(RECORDS as u64);
+        let mut first = from.max(oldest).min(head);
+        let end = first.saturating_add(count.min(RECORDS) as u64).min(head);
+        let mut copies = Vec::with_capacity((end - first) as usize);
+        for sequence in first..end {
+            match self.read(sequence) {
+                Some(entry) => copies.push(entry.to_wire().to_bytes()),
+                // Overwritten since: what was copied before it still counts, and comes first.
+                None if copies.is_empty() => first = sequence + 1,
+                None => break,
+            }
+        }
+        (first, copies)
+    }
 }
 
 impl Record {
@@ -172,4 +180,12 @@ impl Record {
             result: AtomicU64::new(0),
         }
     }
+}
+
+/// What [`SysLog::copy`] gives of a core's ring; `None` if there is no such core.
+pub fn copy(core: u32, from: u64, count: usize) -> Option<(u64, Vec<[u8; Copied::BYTES]>)> {
+    let core = u16::try_from(core)
+        .ok()
+        .filter(|core| usize::from(*core) < crate::platform::core_count())?;
+    Some(crate::platform::of(executor::CoreId(core)).syslog.copy(from, count))
 }

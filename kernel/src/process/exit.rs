@@ -1,5 +1,7 @@
-//! An event that happens once and that any number of tasks on any cores may wait for.
+//! An event that happens once and that any number of tasks on any cores may wait for; and one that
+//! happens again and again.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
@@ -102,5 +104,36 @@ impl<T> Drop for Wait<'_, T> {
         let waiter = inner.place(ticket).map(|place| inner.waiting.remove(place));
         drop(inner);
         drop(waiter);
+    }
+}
+
+/// Something that happens again and again. Who waits takes the [`next`](Self::next) time, looks
+/// whether there is need to wait, and waits.
+#[derive(Debug)]
+pub struct Announcement(spin::Mutex<Option<Arc<Event<()>>>>);
+
+impl Announcement {
+    /// It has not happened.
+    pub const fn new() -> Self {
+        Self(spin::Mutex::new(None))
+    }
+
+    /// The next time that it happens.
+    pub fn next(&self) -> Arc<Event<()>> {
+        self.0.lock().get_or_insert_with(|| Arc::new(Event::new())).clone()
+    }
+
+    /// It happens.
+    pub fn announce(&self) {
+        let event = self.0.lock().take();
+        if let Some(event) = event {
+            event.set(());
+        }
+    }
+}
+
+impl Default for Announcement {
+    fn default() -> Self {
+        Self::new()
     }
 }

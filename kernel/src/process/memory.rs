@@ -6,37 +6,38 @@
 //! outlives it is bounded otherwise: mappings count in their process's share, and what devices hold
 //! by the requests under way.
 
-use super::limits::{self, RESERVE_FRAMES};
+use super::image::Image;
+use super::limits;
+use super::pages;
 use super::space::Space;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use hal::dma::{DmaDomain, SharedPages, SharedPagesBuilder};
-use hal::memory::frames;
+use hal::dma::{DmaDomain, SharedPages};
 use protocols::abi::{Error, MEMORY_MAX, PAGE};
-
-/// Pages made between two chances for other tasks.
-const BATCH: usize = 64;
 
 /// Pages of all objects.
 static CHARGED: AtomicU64 = AtomicU64::new(0);
 
 /// A memory object.
 #[derive(Debug)]
-pub struct MemoryObject {
-    pages: SharedPages,
-    _charge: Charge,
+pub enum MemoryObject {
+    /// Pages, charged to who made them.
+    Pages(SharedPages, #[allow(dead_code, reason = "kept to be dropped")] Charge),
+    /// A boot module.
+    Program(Arc<Image>),
 }
 
-/// Pages that count until this is dropped.
+/// Pages that count until this is dropped: of a memory object, or of what the kernel keeps for a
+/// process elsewhere.
 #[derive(Debug)]
-struct Charge {
+pub struct Charge {
     pages: u64,
     maker: Arc<AtomicU64>,
 }
 
 impl Charge {
     /// Charges them to the process of that space and to all objects together.
-    fn new(pages: u64, space: &Space) -> Result<Self, Error> {
+    pub fn new(pages: u64, space: &Space) -> Result<Self, Error> {
         let charge = Self { pages, maker: space.objects.clone() };
         let all = CHARGED.fetch_add(pages, Relaxed) + pages;
         charge.maker.fetch_add(pages, Relaxed);
@@ -44,7 +45,7 @@ impl Charge {
         if all > limits::object_pages_max() {
             return Err(Error::OutOfMemory);
         }
-        space.check_share(0)?;
+        space.check_share()?;
         Ok(charge)
     }
 }
@@ -65,26 +66,36 @@ impl MemoryObject {
         }
         limits::room_for_object()?;
         let charge = Charge::new((len / PAGE) as u64, space)?;
-        let mut pages = SharedPagesBuilder::new(DmaDomain::machine());
-        let mut missing = len / PAGE;
-        loop {
-            let now = missing.min(BATCH);
-            if frames::free_in_pool() <= RESERVE_FRAMES + now as u64 {
-                return Err(Error::OutOfMemory);
-            }
-            pages.grow(now).map_err(|_| Error::OutOfMemory)?;
-            missing -= now;
-            if missing == 0 {
-                break;
-            }
-            executor::yield_now().await;
-        }
-        let pages = pages.finish().ok_or(Error::InvalidArgument)?;
-        Ok(Self { pages, _charge: charge })
+        let pages = pages::anywhere(DmaDomain::machine(), len / PAGE).await?;
+        Ok(Self::Pages(pages, charge))
     }
 
-    /// Its pages.
-    pub fn pages(&self) -> &SharedPages {
-        &self.pages
+    /// A boot module's memory, of which programs are started.
+    pub fn program(image: &Arc<Image>) -> Self {
+        Self::Program(image.clone())
+    }
+
+    /// Bytes of it.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Pages(pages, _) => pages.bytes() as u64,
+            Self::Program(image) => image.file.len() as u64,
+        }
+    }
+
+    /// Its pages. Those of a program cannot be mapped or used in place: `NotSupported`.
+    pub fn pages(&self) -> Result<&SharedPages, Error> {
+        match self {
+            Self::Pages(pages, _) => Ok(pages),
+            Self::Program(_) => Err(Error::NotSupported),
+        }
+    }
+
+    /// The program in it. Only boot modules are any so far: else `NotSupported`.
+    pub fn image(&self) -> Result<&Image, Error> {
+        match self {
+            Self::Program(image) => Ok(image),
+            Self::Pages(..) => Err(Error::NotSupported),
+        }
     }
 }

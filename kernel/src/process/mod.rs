@@ -5,32 +5,37 @@
 //! waits in, and the last one returns the memory and turns the lights off. Only after that do those
 //! who wait for the process hear of it.
 
+pub mod calls;
 pub mod exit;
 pub mod handles;
 pub mod image;
 pub mod limits;
 pub mod memory;
 pub mod object;
+pub mod pages;
 pub mod reclaim;
 pub mod run;
 pub mod space;
 pub mod spawn;
 pub mod thread;
 
+use crate::authority;
 use crate::gateway::slow;
 use crate::ipc;
 use crate::platform::Pollux;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering::*};
+use core::sync::atomic::AtomicU32;
 use executor::{CoreId, Priority};
-use exit::Event;
+use exit::{Announcement, Event};
 use futures_util::future::{Either, select};
 use hal::x86_64::user;
 use handles::HandleTable;
-use limits::{PROCESSES_MAX, THREADS_MAX};
+use limits::THREADS_MAX;
 use protocols::abi::{Error, ExitStatus};
+use protocols::axiom::commit::KERNEL;
+use protocols::axiom::{Budget, Cause};
 use space::Space;
 use thread::{Start, Thread};
 
@@ -47,20 +52,24 @@ pub struct Process {
     pub space: Space,
     /// What it holds.
     pub handles: HandleTable,
+    /// A capability was taken from it: whoever waits through one looks whether it is still there.
+    pub bereft: Announcement,
+    /// Messages of its threads that wait to be received.
+    pub waiting_messages: AtomicU32,
+    /// What it may use, at most.
+    pub budget: Budget,
     /// Its end, once everything it had is returned.
     pub ended: Event<ExitStatus>,
     threads: spin::Mutex<Threads>,
-    next_thread: AtomicU32,
 }
 
 #[derive(Debug, Default)]
 struct Threads {
     live: Vec<Arc<Thread>>,
     /// Set once it is to end; no thread starts after that.
-    status: Option<ExitStatus>,
+    status: Option<(ExitStatus, Cause)>,
 }
 
-static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// Every process that hasn't ended.
 static LIVING: spin::Mutex<Vec<Arc<Process>>> = spin::Mutex::new(Vec::new());
 
@@ -82,67 +91,89 @@ pub fn end_job(job: u32) {
     executor::spawn::<Pollux, _>("end job", Priority::Normal, end).detach();
 }
 
+/// The process of that number, if it hasn't ended.
+pub fn find(id: u32) -> Option<Arc<Process>> {
+    LIVING.lock().iter().find(|process| process.id == id).cloned()
+}
+
 /// Processes that haven't ended.
 pub fn live_count() -> u32 {
     LIVING.lock().len() as u32
 }
 
 impl Process {
-    /// An empty process without threads.
-    pub fn new(name: &str, job: Option<u32>) -> Result<Arc<Self>, Error> {
+    /// An empty process without threads, out of its parent's budget (`None`: the kernel's).
+    pub fn new(
+        name: &str,
+        parent: Option<&Arc<Self>>,
+        budget: Budget,
+        cause: Cause,
+    ) -> Result<Arc<Self>, Error> {
         limits::room_for_object()?;
-        let space = Space::new()?;
-        let id = NEXT_ID.fetch_add(1, Relaxed);
-        let process = Arc::new(Self {
-            id,
-            job: job.unwrap_or(id),
-            name: name.into(),
-            space,
-            handles: HandleTable::new(),
-            ended: Event::new(),
-            threads: spin::Mutex::new(Threads::default()),
-            next_thread: AtomicU32::new(1),
-        });
-        let mut living = LIVING.lock();
-        if living.len() >= PROCESSES_MAX {
-            return Err(Error::LimitReached);
+        let space = Space::new(budget.frames)?;
+        let loan = parent.map(|parent| parent.space.lend(budget.frames)).transpose()?;
+        let parent_id = parent.map_or(KERNEL, |parent| parent.id);
+        let process = authority::new_process(parent_id, name, budget, cause, |id| {
+            Arc::new(Self {
+                id,
+                job: parent.map_or(id, |parent| parent.job),
+                name: name.into(),
+                space,
+                handles: HandleTable::new(),
+                bereft: Announcement::new(),
+                waiting_messages: AtomicU32::new(0),
+                budget,
+                ended: Event::new(),
+                threads: spin::Mutex::new(Threads::default()),
+            })
+        })?;
+        if let Some(loan) = loan {
+            loan.keep();
         }
-        living.push(process.clone());
-        drop(living);
+        LIVING.lock().push(process.clone());
         Ok(process)
     }
 
-    /// Starts a thread on `core`.
-    pub fn spawn_thread(
+    /// A new thread at home on `core`, to be [launched](Self::launch).
+    pub fn new_thread(
         self: &Arc<Self>,
         core: CoreId,
         start: Start,
+        cause: Cause,
     ) -> Result<Arc<Thread>, Error> {
         limits::room_for_object()?;
-        let id = self.next_thread.fetch_add(1, Relaxed);
-        let thread = Thread::new(self.clone(), id, core, start).ok_or(Error::OutOfMemory)?;
-        {
-            let mut threads = self.threads.lock();
-            if threads.status.is_some() || threads.live.len() >= THREADS_MAX {
-                return Err(Error::LimitReached);
-            }
-            threads.live.push(thread.clone());
+        let mut threads = self.threads.lock();
+        if threads.status.is_some() || threads.live.len() >= THREADS_MAX {
+            return Err(Error::LimitReached);
         }
+        let make = |id| Thread::new(self.clone(), id, core, start);
+        let thread = authority::new_thread(self.id, cause, make)?;
+        threads.live.push(thread.clone());
+        drop(threads);
         self.space.join(core.0);
-        let its_own = thread.clone();
-        executor::spawn_on::<Pollux, _, _>(core, "thread", Priority::Normal, move || live(its_own))
-            .detach();
         Ok(thread)
     }
 
-    /// Ends it, unless it is ending. Returns at once; [`Process::ended`] tells when it is done.
+    /// Starts a new thread.
+    pub fn launch(thread: Arc<Thread>) {
+        let home = thread.home;
+        let live = move || live(thread);
+        executor::spawn_on::<Pollux, _, _>(home, "thread", Priority::Normal, live).detach();
+    }
+
+    /// Ends it for a reason of the kernel's: see [`Process::end_by`].
     pub fn end(&self, status: ExitStatus) {
+        self.end_by(status, Cause::Kernel);
+    }
+
+    /// Ends it, unless it is ending. Returns at once; [`Process::ended`] tells when it is done.
+    pub fn end_by(&self, status: ExitStatus, cause: Cause) {
         let threads = {
             let mut threads = self.threads.lock();
             if threads.status.is_some() {
                 return;
             }
-            threads.status = Some(status);
+            threads.status = Some((status, cause));
             threads.live.clone()
         };
         for thread in threads {
@@ -154,30 +185,34 @@ impl Process {
     pub async fn abandon(self: &Arc<Self>) {
         self.end(ExitStatus::Killed);
         let this = self.clone();
-        let dissolve = async move { this.dissolve(ExitStatus::Killed).await };
+        let dissolve = async move { this.dissolve(ExitStatus::Killed, Cause::Kernel).await };
         executor::spawn::<Pollux, _>("abandon", Priority::Normal, dissolve).detach();
         self.ended.wait().await;
     }
 
     /// Takes a dead thread off the list; the last one returns everything.
-    async fn thread_ended(&self, thread: &Arc<Thread>, code: i32) {
+    async fn thread_ended(&self, thread: &Arc<Thread>, code: i32, cause: Cause) {
         let last = {
             let mut threads = self.threads.lock();
             threads.live.retain(|other| !Arc::ptr_eq(other, thread));
+            authority::end_thread(self.id, thread.stamp.thread(), code, cause);
             if threads.live.is_empty() {
-                Some(*threads.status.get_or_insert(ExitStatus::Exited(code)))
+                Some(*threads.status.get_or_insert((ExitStatus::Exited(code), cause)))
             } else {
                 None
             }
         };
-        if let Some(status) = last {
-            self.dissolve(status).await;
+        if let Some((status, cause)) = last {
+            self.dissolve(status, cause).await;
         }
     }
 
-    async fn dissolve(&self, status: ExitStatus) {
-        drop(self.handles.drain());
+    async fn dissolve(&self, status: ExitStatus, cause: Cause) {
+        let returned = authority::end_process(self.id, status, cause);
         self.space.dissolve().await;
+        if let Some((parent, frames)) = returned {
+            parent.space.take_back(frames);
+        }
         crate::services::console::ended(self.id, &self.name);
         LIVING.lock().retain(|process| process.id != self.id);
         self.ended.set(status);
@@ -195,17 +230,23 @@ pub enum End {
 
 /// A thread's life, as its task.
 async fn live(thread: Arc<Thread>) {
-    let end = {
+    let (end, is_killed) = {
         let death = core::pin::pin!(thread.death.wait());
         let service = core::pin::pin!(slow::serve(&thread));
         match select(death, service).await {
-            Either::Left(((), _)) => End::Exited(-1),
-            Either::Right((end, _)) => end,
+            Either::Left(((), _)) => (End::Exited(-1), true),
+            Either::Right((end, _)) => (end, false),
         }
     };
     // Whatever it was doing, it doesn't go back to ring 3.
+    let cause = match end {
+        // It said so itself.
+        End::Exited(_) | End::Process(ExitStatus::Exited(_)) if !is_killed => thread.cause(),
+        // Whoever ended the process, or the kernel.
+        _ => thread.process.threads.lock().status.map_or(Cause::Kernel, |(_, cause)| cause),
+    };
     if let End::Process(status) = end {
-        thread.process.end(status);
+        thread.process.end_by(status, cause);
     }
     ipc::unlink(&thread).await;
     thread.set_state(thread::State::Busy);
@@ -214,7 +255,7 @@ async fn live(thread: Arc<Thread>) {
         End::Exited(code) | End::Process(ExitStatus::Exited(code)) => code,
         End::Process(_) => -1,
     };
-    thread.process.thread_ended(&thread, code).await;
+    thread.process.thread_ended(&thread, code, cause).await;
     thread.ending.code.set(code);
     reclaim::defer_thread(thread);
 }

@@ -1,16 +1,19 @@
-//! Kernel objects and the capabilities that name them.
+//! Kernel objects.
 //!
-//! An object's memory lives as long as anyone in the kernel holds its `Arc`. An endpoint's *use*
-//! ends with the last capability that can receive from it: it then turns its callers away. A kernel
-//! service stops when the last capability that can send to it is gone. These are counted apart.
+//! Which capabilities there are is the authority's state ([`crate::authority`]); this is what they
+//! name. An object's memory lives as long as anyone in the kernel holds its `Arc`. An endpoint's
+//! *use* ends with the last capability that can receive from it: it then turns its callers away. A
+//! kernel service stops when the last capability that can send to it is gone. These are counted
+//! apart.
 
-use super::image::Image;
+use super::Process;
 use super::memory::MemoryObject;
 use super::thread::Ending;
-use super::{Process, reclaim};
+use crate::devices::lent::Lent;
 use crate::ipc::{Endpoint, Notification};
 use alloc::sync::Arc;
-use protocols::abi::{Error, ObjectKind, Rights};
+use hal::mmio::DeviceRegion;
+use protocols::abi::{ObjectKind, Rights};
 
 /// A type that capabilities can name.
 pub trait Kernel: Send + Sync + 'static {
@@ -22,13 +25,21 @@ pub trait Kernel: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct ConsoleObject;
 
-/// The kernel log as ring 3 writes it.
+/// The kernel's logs as ring 3 writes and reads them.
 #[derive(Debug)]
 pub struct LogObject;
 
-/// The sink of metrics.
-#[derive(Debug)]
-pub struct ReportObject;
+/// A range of I/O ports.
+pub struct PortRange {
+    /// The ports.
+    pub region: DeviceRegion,
+}
+
+impl core::fmt::Debug for PortRange {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PortRange({} ports)", self.region.bytes())
+    }
+}
 
 macro_rules! objects {
     ($($kind:ident: $type:ty),* $(,)?) => {
@@ -43,31 +54,22 @@ macro_rules! objects {
         }
 
         impl Object {
-            fn kind(&self) -> ObjectKind {
+            /// What kind it is.
+            pub fn kind(&self) -> ObjectKind {
                 match self {
                     $(Self::$kind(_) => ObjectKind::$kind,)*
                 }
             }
 
-            fn into_raw(self) -> *mut () {
+            /// What a slot keeps of it: not counted.
+            pub fn as_ptr(&self) -> *mut () {
                 match self {
-                    $(Self::$kind(object) => Arc::into_raw(object).cast_mut().cast(),)*
+                    $(Self::$kind(object) => Arc::as_ptr(object).cast_mut().cast(),)*
                 }
             }
 
             /// # Safety
-            /// `raw` came from [`Object::into_raw`] of this kind and its count passes to the
-            /// result.
-            unsafe fn from_raw(kind: ObjectKind, raw: *mut ()) -> Self {
-                match kind {
-                    // SAFETY: the caller's promise.
-                    $(ObjectKind::$kind => Self::$kind(unsafe { Arc::from_raw(raw.cast()) }),)*
-                }
-            }
-
-            /// # Safety
-            /// `raw` came from [`Object::into_raw`] of this kind and its holder keeps it alive
-            /// during this call.
+            /// `raw` came from [`Object::as_ptr`] of this kind and is alive during this call.
             pub(super) unsafe fn clone_raw(kind: ObjectKind, raw: *mut ()) -> Self {
                 match kind {
                     $(ObjectKind::$kind => {
@@ -91,13 +93,14 @@ objects! {
     Thread: Ending,
     Console: ConsoleObject,
     Log: LogObject,
-    Image: Image,
-    Report: ReportObject,
     Memory: MemoryObject,
+    Device: Lent,
+    PortRange: PortRange,
 }
 
 impl Object {
-    fn capability_made(&self, rights: Rights) {
+    /// One more capability to it, which allows this.
+    pub fn capability_made(&self, rights: Rights) {
         match self {
             Self::Endpoint(endpoint) => {
                 if rights.contains(Rights::RECEIVE) {
@@ -110,11 +113,13 @@ impl Object {
             Self::Notification(notification) if rights.contains(Rights::SEND) => {
                 notification.send_right_made();
             }
+            Self::Device(lent) => lent.capability_made(),
             _ => {}
         }
     }
 
-    fn capability_gone(&self, rights: Rights) {
+    /// One fewer.
+    pub fn capability_gone(&self, rights: Rights) {
         match self {
             Self::Endpoint(endpoint) => {
                 if rights.contains(Rights::RECEIVE) {
@@ -127,57 +132,8 @@ impl Object {
             Self::Notification(notification) if rights.contains(Rights::SEND) => {
                 notification.send_right_gone();
             }
+            Self::Device(lent) => lent.capability_gone(),
             _ => {}
-        }
-    }
-}
-
-/// An object and what may be done with it. Moved, never copied: [`Capability::new`] is where
-/// another one is made.
-#[derive(Debug)]
-pub struct Capability {
-    object: Option<Object>,
-    rights: Rights,
-}
-
-impl Capability {
-    /// A new capability to `object`.
-    pub fn new(object: Object, rights: Rights) -> Self {
-        object.capability_made(rights);
-        Self { object: Some(object), rights }
-    }
-
-    /// What it allows.
-    pub fn rights(&self) -> Rights {
-        self.rights
-    }
-
-    /// What it names, if it allows `needed`.
-    pub fn object(&self, needed: Rights) -> Result<&Object, Error> {
-        let object = self.object.as_ref().expect("only Drop and into_raw take it");
-        if self.rights.contains(needed) { Ok(object) } else { Err(Error::NotPermitted) }
-    }
-
-    /// Takes it apart for a slot, which owns it from here.
-    pub(super) fn into_raw(mut self) -> (ObjectKind, *mut ()) {
-        let object = self.object.take().expect("only Drop and into_raw take it");
-        (object.kind(), object.into_raw())
-    }
-
-    /// # Safety
-    /// The parts are what [`Capability::into_raw`] gave, and pass to the result.
-    pub(super) unsafe fn from_raw(kind: ObjectKind, raw: *mut (), rights: Rights) -> Self {
-        // SAFETY: the caller's promise.
-        Self { object: Some(unsafe { Object::from_raw(kind, raw) }), rights }
-    }
-}
-
-impl Drop for Capability {
-    fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            object.capability_gone(self.rights);
-            // A reader on another core may have found it a moment ago.
-            reclaim::defer(object);
         }
     }
 }

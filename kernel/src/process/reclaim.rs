@@ -69,6 +69,11 @@ pub fn is_past(round: u64) -> bool {
     ROUNDS.load(Acquire) >= round
 }
 
+/// Whether nothing waits to be dropped.
+pub fn is_idle() -> bool {
+    BACKLOG.load(Relaxed) == 0
+}
+
 /// Waits until not too much waits to be dropped. For tasks that make objects for ring 3.
 pub async fn keep_up() {
     while BACKLOG.load(Relaxed) > BACKLOG_MAX {

@@ -4,12 +4,15 @@
 //! way and taking pages away waits for other cores. A thread killed in the middle leaves at worst a
 //! range that is only partly mapped; the process is ending anyway.
 
-use super::limits::{self, RESERVE_FRAMES};
+mod backing;
+
+pub use backing::Backing;
+
+use super::limits::RESERVE_FRAMES;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use executor::sync::Semaphore;
-use hal::dma::SharedPages;
 use hal::memory::regions::{Range, Regions};
 use hal::memory::{VirtAddr, frames};
 use hal::x86_64::paging::{Access, AddressSpace, MapError};
@@ -20,8 +23,6 @@ use protocols::image::Segment;
 const RANGES_MAX: usize = 1024;
 /// Where the kernel looks for a free range first.
 const SEARCH_FROM: u64 = 0x1_0000_0000;
-/// Pages mapped between two chances for other tasks.
-const BATCH: u64 = 64;
 /// Pages unmapped at once where there is no memory to list their frames: so few need none.
 const FEW: u64 = 4;
 /// Pages that are taken away or changed between two chances for other tasks.
@@ -34,8 +35,74 @@ pub struct Space {
     raw: *const AddressSpace,
     regions: spin::Mutex<Regions>,
     change: Semaphore,
+    /// Pages that are being mapped.
+    coming: AtomicU64,
     /// Pages of the memory objects that the process made.
     pub(super) objects: Arc<AtomicU64>,
+    /// Pages that it may have: of its budget, what its children do not have.
+    most: AtomicU64,
+    revoked: spin::Mutex<Revoked>,
+}
+
+/// Shared memory that was revoked.
+#[derive(Debug, Default)]
+struct Revoked {
+    /// There has been shared memory.
+    is_possible: bool,
+    /// To be taken away.
+    claimed: Vec<Range>,
+    /// Taken away. Nothing is mapped there, and nothing else will be until the process unmaps it.
+    holes: Vec<Range>,
+}
+
+/// Takes `range` out of all of `ranges`.
+fn subtract(ranges: &mut Vec<Range>, range: Range) {
+    let rest = ranges.drain(..).flat_map(|old| {
+        let before = Range { start: old.start, end: old.end.min(range.start) };
+        let after = Range { start: old.start.max(range.end), end: old.end };
+        [before, after]
+    });
+    *ranges = rest.filter(|rest| rest.start < rest.end).collect();
+}
+
+/// Pages on their way into a process's memory.
+struct Coming<'a> {
+    space: &'a Space,
+    pages: u64,
+}
+
+impl Coming<'_> {
+    /// So many are mapped.
+    fn arrived(&mut self, pages: u64) {
+        self.space.coming.fetch_sub(pages, SeqCst);
+        self.pages -= pages;
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.space.coming.fetch_sub(self.pages, SeqCst);
+    }
+}
+
+/// Pages of a parent on their way to its child.
+#[must_use = "dropped, they go back"]
+pub struct Loan<'a> {
+    space: &'a Space,
+    frames: u64,
+}
+
+impl Loan<'_> {
+    /// The child has them.
+    pub fn keep(mut self) {
+        self.frames = 0;
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        self.space.take_back(self.frames);
+    }
 }
 
 // SAFETY: the raw pointer is only ever handed on to hal, which reads the tables' root through it
@@ -78,16 +145,67 @@ fn pages(range: Range) -> (VirtAddr, u64) {
 }
 
 impl Space {
-    /// Nothing mapped.
-    pub fn new() -> Result<Self, Error> {
+    /// Nothing mapped, and at most so many pages to be.
+    pub fn new(most: u64) -> Result<Self, Error> {
         let tables = Arc::new(AddressSpace::new().map_err(error)?);
         Ok(Self {
             raw: Arc::as_ptr(&tables),
             tables: spin::Mutex::new(Some(tables)),
             regions: spin::Mutex::new(no_regions()),
             change: Semaphore::new(1),
+            coming: AtomicU64::new(0),
             objects: Arc::default(),
+            most: AtomicU64::new(most),
+            revoked: spin::Mutex::default(),
         })
+    }
+
+    /// Takes pages out of what the process may have, for a child.
+    pub fn lend(&self, frames: u64) -> Result<Loan<'_>, Error> {
+        let lent = self.most.fetch_update(SeqCst, SeqCst, |most| most.checked_sub(frames));
+        lent.map_err(|_| Error::LimitReached)?;
+        let loan = Loan { space: self, frames };
+        // After the change, so that a mapping made meanwhile sees it, or is seen.
+        self.check_share().map_err(|_| Error::LimitReached)?;
+        Ok(loan)
+    }
+
+    /// A child has returned them.
+    pub fn take_back(&self, frames: u64) {
+        self.most.fetch_add(frames, SeqCst);
+    }
+
+    /// Pages that it may still have.
+    pub fn left(&self) -> u64 {
+        self.most.load(SeqCst).saturating_sub(self.used())
+    }
+
+    /// Shared memory there was revoked: to be taken away ([`Space::take_claimed`]). Under the
+    /// authority's lock.
+    pub fn claim(&self, address: u64, bytes: u64) {
+        let range = Range { start: address, end: address + bytes };
+        // The rest is being unmapped just now, by who has the turn.
+        let parts: Vec<Range> = self.regions.lock().within(range).collect();
+        self.revoked.lock().claimed.extend(parts);
+    }
+
+    /// Takes it away. The range stays in use, or the process might find something else there.
+    pub async fn take_claimed(&self, address: u64, bytes: u64) {
+        let range = Range { start: address, end: address + bytes };
+        let Ok(_turn) = self.change.acquire(1).await else { return };
+        // In pieces, if some of it was unmapped meanwhile.
+        let pieces: Vec<Range> = {
+            let mut revoked = self.revoked.lock();
+            let is_in = |piece: &mut Range| range.start <= piece.start && piece.end <= range.end;
+            let pieces: Vec<Range> = revoked.claimed.extract_if(.., is_in).collect();
+            revoked.holes.extend_from_slice(&pieces);
+            pieces
+        };
+        for piece in pieces {
+            if let Err(error) = self.take_away(piece).await {
+                log::error!("revoked memory at {address:#x} could not be taken away: {error}");
+            }
+        }
     }
 
     /// For the threads' records: good until [`Space::dissolve`].
@@ -117,94 +235,32 @@ impl Space {
         }
     }
 
-    /// [`protocols::abi::Syscall::MemoryMap`].
-    pub async fn map(&self, address: u64, len: u64, protection: Protection) -> Result<u64, Error> {
-        let range = Range::new(address, len)?;
-        if range.page_count() > frames::free_in_pool().saturating_sub(RESERVE_FRAMES) {
-            return Err(Error::OutOfMemory);
-        }
-        let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
-        self.check_share(range.page_count())?;
-        let range = {
-            let mut regions = self.regions.lock();
-            let range = if address == 0 { regions.find(len)? } else { range };
-            regions.insert(range, protection)?;
-            range
-        };
-        let tables = self.tables()?;
-        let mut done = 0;
-        while done < range.page_count() {
-            let now = (range.page_count() - done).min(BATCH);
-            let start = VirtAddr(range.start + done * PAGE as u64);
-            let enough = frames::free_in_pool() > RESERVE_FRAMES;
-            let mapped = if enough {
-                tables.map_zeroed(start, now, access(protection))
-            } else {
-                Err(MapError::OutOfFrames)
-            };
-            if let Err(why) = mapped {
-                let end = range.start + done * PAGE as u64;
-                self.take_away(Range { start: range.start, end }).await?;
-                // Taken whole a moment ago, so no more pieces come of it.
-                self.regions.lock().take_back(range);
-                return Err(error(why));
-            }
-            done += now;
-            if done < range.page_count() {
-                executor::yield_now().await;
-            }
-        }
-        Ok(range.start)
-    }
-
-    /// [`protocols::abi::Syscall::MemoryAttach`]: maps shared pages, which may at most be used as
-    /// `most` says.
-    pub async fn attach(
+    /// [`protocols::abi::Syscall::MemoryUnmap`]. `commit` is told when nothing is mapped there any
+    /// more.
+    pub async fn unmap(
         &self,
-        shared: SharedPages,
         address: u64,
-        protection: Protection,
-        most: Protection,
-    ) -> Result<u64, Error> {
-        let range = Range::new(address, shared.bytes() as u64)?;
-        if frames::free_in_pool() <= RESERVE_FRAMES {
-            return Err(Error::OutOfMemory);
-        }
-        let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
-        self.check_share(range.page_count())?;
-        let tables = self.tables()?;
-        let range = {
-            let mut regions = self.regions.lock();
-            let range = if address == 0 { regions.find(shared.bytes() as u64)? } else { range };
-            regions.insert(range, protection)?;
-            range
-        };
-        let mut at = range.start;
-        while at < range.end {
-            let done = ((at - range.start) / PAGE as u64) as usize;
-            let now = done..shared.count().min(done + LARGE_BATCH as usize);
-            let bytes = now.len() as u64 * PAGE as u64;
-            let piece = shared.part(now).ok_or(Error::InvalidArgument)?;
-            let mapped = tables.map_shared(VirtAddr(at), &piece, access(protection), access(most));
-            if let Err(why) = mapped {
-                self.take_away(Range { start: range.start, end: at }).await?;
-                self.regions.lock().take_back(range);
-                return Err(error(why));
-            }
-            at += bytes;
-            if at < range.end {
-                executor::yield_now().await;
-            }
-        }
-        Ok(range.start)
-    }
-
-    /// [`protocols::abi::Syscall::MemoryUnmap`].
-    pub async fn unmap(&self, address: u64, len: u64) -> Result<(), Error> {
+        len: u64,
+        commit: impl FnOnce(Range),
+    ) -> Result<(), Error> {
         let range = Range::new(address, len)?;
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
         self.regions.lock().remove(range)?;
-        self.take_away(range).await
+        // What was revoked is not mapped.
+        let mut mapped = alloc::vec![range];
+        let is_shared = {
+            let mut revoked = self.revoked.lock();
+            revoked.holes.iter().for_each(|hole| subtract(&mut mapped, *hole));
+            subtract(&mut revoked.holes, range);
+            subtract(&mut revoked.claimed, range);
+            revoked.is_possible
+        };
+        for piece in mapped {
+            self.take_away(piece).await?;
+        }
+        // Most programs share nothing: they need no lock of everybody's.
+        let _done = is_shared.then(|| commit(range));
+        Ok(())
     }
 
     /// Takes the pages of `range` away, piece by piece.
@@ -230,11 +286,21 @@ impl Space {
         Ok(())
     }
 
-    /// Whether the process may have `more` pages.
-    pub(super) fn check_share(&self, more: u64) -> Result<(), Error> {
-        let pages = self.page_count() + self.objects.load(Relaxed);
-        let most = limits::pages_max();
-        if pages.saturating_add(more) > most { Err(Error::OutOfMemory) } else { Ok(()) }
+    fn used(&self) -> u64 {
+        self.page_count() + self.coming.load(SeqCst) + self.objects.load(SeqCst)
+    }
+
+    /// Whether the process has no more than it may. After a change, so that of two at a time at
+    /// least one sees the other.
+    pub(super) fn check_share(&self) -> Result<(), Error> {
+        if self.used() > self.most.load(SeqCst) { Err(Error::OutOfMemory) } else { Ok(()) }
+    }
+
+    /// Pages that will be mapped: checked now, and counted until they are.
+    fn expect(&self, pages: u64) -> Result<Coming<'_>, Error> {
+        self.coming.fetch_add(pages, SeqCst);
+        let coming = Coming { space: self, pages };
+        self.check_share().map(|()| coming)
     }
 
     /// [`protocols::abi::Syscall::MemoryProtect`].
@@ -248,6 +314,10 @@ impl Space {
         let _turn = self.change.acquire(1).await.map_err(|_| Error::BadAddress)?;
         let tables = self.tables()?;
         let (start, count) = pages(range);
+        let is_hit = |hole: &Range| hole.start < range.end && range.start < hole.end;
+        if self.revoked.lock().holes.iter().any(is_hit) {
+            return Err(Error::RangeConflict);
+        }
         if !tables.may_protect(start, count, access(protection)) {
             return Err(Error::NotPermitted);
         }
@@ -279,7 +349,7 @@ impl Space {
         at: u64,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        self.check_share(range.page_count())?;
+        let _coming = self.expect(range.page_count())?;
         self.regions.lock().insert(range, protection)?;
         let tables = self.tables()?;
         let (start, count) = pages(range);
@@ -298,12 +368,10 @@ impl Space {
     /// Returns all of it, once no core can be in it any more. The process has no threads left.
     pub async fn dissolve(&self) {
         let regions = core::mem::replace(&mut *self.regions.lock(), no_regions());
-        let large: Vec<Range> = regions
-            .iter()
-            .map(|(range, _)| range)
-            .filter(|range| range.page_count() > LARGE_BATCH)
-            .collect();
+        let mut large: Vec<Range> = regions.iter().map(|(range, _)| range).collect();
         drop(regions);
+        self.revoked.lock().holes.iter().for_each(|hole| subtract(&mut large, *hole));
+        large.retain(|range| range.page_count() > LARGE_BATCH);
         for range in large {
             // One that a killed thread left half done goes with the tables.
             let _ = self.take_away(range).await;

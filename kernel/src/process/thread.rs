@@ -29,6 +29,7 @@ use core::task::Waker;
 use executor::CoreId;
 use hal::x86_64::user::{Registers, ResumeBy, UserThread, fpu};
 use protocols::abi::message::Sender;
+use protocols::axiom::Cause;
 
 /// Where a thread is in its life; see the module's picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +95,10 @@ pub struct Thread {
     pub replier_core: Cell<CoreId>,
     /// The system call whose response SysLog still lacks.
     pub unanswered: Cell<Option<u8>>,
-    /// Whether it stands in its endpoint's queue (its mail to a remote endpoint may still be under
-    /// way).
+    /// Where the call that it is in stands in SysLog, if that may change authority.
+    pub call: Cell<u64>,
+    /// While it is `Receiving`, `Calling` or `Sending`: whether it stands in its endpoint's queue (its
+    /// mail to a remote endpoint may still be under way).
     pub queued: Cell<bool>,
     /// Neighbours in the queue it stands in.
     pub links: Links,
@@ -182,6 +185,7 @@ impl Thread {
             state: AtomicU8::new(State::Ready as u8),
             replier_core: Cell::new(home),
             unanswered: Cell::new(None),
+            call: Cell::new(0),
             queued: Cell::new(false),
             links: Links::default(),
             endpoint: Cell::new(core::ptr::null()),
@@ -196,6 +200,11 @@ impl Thread {
             process,
             _fpu: fpu,
         }))
+    }
+
+    /// What it does is the cause of.
+    pub fn cause(&self) -> Cause {
+        Cause::Call { core: self.home.0, sequence: self.call.get() }
     }
 
     /// Where it is in its life.

@@ -4,10 +4,11 @@
 //! of different programs never mix and none can pass for the kernel's. What a program left
 //! unfinished is shown when it ends.
 
-use crate::logs::recent;
+use crate::logs::{outgoing, recent};
 use alloc::collections::BTreeMap;
 use core::fmt::Display;
-use hal::console::Ink;
+use hal::console::{Ink, Logged};
+use hal::x86_64::interrupts;
 use kernel_text::shown::Lines;
 use kernel_text::table::Style;
 
@@ -90,8 +91,13 @@ pub fn raw(text: &str) {
     hal::console::print(format_args!("{text}"));
 }
 
-/// hal's observer of the log: keeps the line for the shell, whose prompt it may have displaced.
-pub fn logged(pieces: &[(Ink, &str)]) {
-    recent::keep(pieces);
-    super::shell::disturbed();
+/// hal's observer of the log: keeps the line for the shell, whose prompt it may have displaced, and
+/// for a syslog server. As one on this core: what logs may be something that is left behind when it
+/// is interrupted.
+pub fn logged(line: &Logged<'_>) {
+    interrupts::without(|| {
+        recent::keep(line.pieces);
+        outgoing::keep(line);
+        super::shell::disturbed();
+    });
 }

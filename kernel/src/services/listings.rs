@@ -1,8 +1,8 @@
-//! What the shell lists: cores, tasks, memory, system calls.
+//! What the shell lists: cores, tasks, memory.
 
+use crate::clock;
 use crate::platform::{self, Pollux};
 use crate::process::{self, image};
-use crate::{clock, logs};
 use alloc::format;
 use alloc::string::{String, ToString};
 use executor::{CoreId, Priority, TaskState};
@@ -11,8 +11,7 @@ use hal::x86_64::percpu;
 use hal::x86_64::time::clock::ticks_to_ns;
 use kernel_text::grid::Grid;
 use kernel_text::quantity::{Bytes, Count, Nanoseconds, Share};
-use logs::syslog::{Event, PENDING};
-use protocols::abi::{Error, ExitStatus, Syscall};
+use protocols::abi::ExitStatus;
 
 fn core_ids() -> impl Iterator<Item = CoreId> {
     (0..platform::core_count() as u16).map(CoreId)
@@ -132,46 +131,6 @@ pub fn frames_in_use() -> u64 {
     let drivers = (dma.in_use - dma.shared.min(dma.in_use) + dma.pooled) as u64;
     let others = (heap::statistics().claimed_bytes + drivers) / hal::memory::FRAME_SIZE as u64;
     (frames.total - frames.free()).saturating_sub(others)
-}
-
-/// The last records of a core's SysLog.
-pub fn syslog(core: CoreId, most: u64) -> Grid {
-    let headings =
-        ["record", "after boot", "thread", "<", "<call", "<arguments or values", "<result"];
-    let mut grid = Grid::new(&headings);
-    let log = &platform::of(core).syslog;
-    let head = log.head();
-    for entry in (head.saturating_sub(most)..head).filter_map(|sequence| log.read(sequence)) {
-        let since = entry.tsc.saturating_sub(clock::entry_ticks());
-        let call = Syscall::from_raw(entry.number.into());
-        let [a, b, c, d] = entry.values;
-        grid.row(
-            [
-                count(entry.sequence),
-                ticks(since),
-                format!("{}.{}", entry.stamp.0 >> 32, entry.stamp.0 as u32),
-                if entry.event == Event::Request { "->" } else { "<-" }.into(),
-                call.map_or_else(
-                    || format!("no call {}", entry.number),
-                    |call| format!("{call:?}"),
-                ),
-                format!("{a:#x} {b:#x} {c:#x} {d:#x}"),
-                result(entry.result),
-            ]
-            .into(),
-        );
-    }
-    grid
-}
-
-fn result(raw: u64) -> String {
-    if raw == PENDING {
-        return "waits".into();
-    }
-    match protocols::abi::decode(raw) {
-        Ok(value) => format!("{value:#x}"),
-        Err(error) => format!("{:?}", error as Error),
-    }
 }
 
 /// How long the kernel has run.

@@ -4,15 +4,27 @@
 pub mod alarms;
 pub mod bench;
 pub mod block;
+pub mod calls;
 pub mod commands;
+pub mod commit_log;
+mod connections;
 pub mod console;
+mod device;
+mod fetch;
 pub mod input;
 pub mod leave;
 pub mod listings;
+pub mod net;
+mod offers;
+mod ports;
 pub mod program;
+mod remote_log;
 pub mod report;
 mod results;
+mod session;
 pub mod shell;
+mod traffic;
+mod web;
 
 use crate::platform::{self, Pollux};
 use crate::{checks, clock, devices};
@@ -49,6 +61,8 @@ pub async fn init() {
         tsc_hz: clock::frequency(),
         entry_to_ring3_ticks: bench::entry_to_ring3(),
     });
+    net::start();
+    offers::start();
     devices::start();
     devices::settled().await;
     let outcome = match &options.task {
@@ -117,6 +131,16 @@ async fn attack(options: &Options, arguments: &[String]) -> Outcome {
         && let Some(disk) = devices::disks().first()
     {
         arguments.extend(["--disk", disk.name()].map(String::from));
+    }
+    // A device that may do anything, because it can do little.
+    if !arguments.iter().any(|word| word == device::WORD) && devices::edu().is_some() {
+        arguments.extend([device::WORD, "edu"].map(String::from));
+    }
+    // So is the one for the network, where there is one.
+    if !arguments.iter().any(|word| word == program::NETWORK)
+        && net::on(|net| async move { !net.overview().is_empty() }).await == Ok(true)
+    {
+        arguments.push(String::from(program::NETWORK));
     }
     if options.samples == Samples::Quick {
         arguments.push(String::from("quick"));

@@ -19,7 +19,12 @@ const FIFO: usize = 16;
 /// Bytes of a panic's message that are told.
 const MESSAGE_MAX: usize = 400;
 
+/// Most figures remembered after they were taken.
+const REMEMBERED_MAX: usize = 1_000;
+
 static FIGURES: spin::Mutex<Vec<Metric>> = spin::Mutex::new(Vec::new());
+/// Figures of benchmarks that are over, the newest of each kind.
+static EARLIER: spin::Mutex<Vec<Metric>> = spin::Mutex::new(Vec::new());
 /// Held while a line goes out, so that lines stay whole. Never taken in interrupt handlers.
 static SENDING: spin::Mutex<()> = spin::Mutex::new(());
 static TOO_MANY: AtomicBool = AtomicBool::new(false);
@@ -56,10 +61,33 @@ pub fn record(metric: Metric) {
     emit(&Event::Metric(&metric));
 }
 
-/// The figures so far, which are forgotten.
+/// The figures so far, which are no longer those of the benchmark that runs.
 pub fn take() -> Vec<Metric> {
     TOO_MANY.store(false, Relaxed);
-    core::mem::take(&mut *FIGURES.lock())
+    let figures = core::mem::take(&mut *FIGURES.lock());
+    remember(&mut EARLIER.lock(), &figures);
+    figures
+}
+
+/// All figures that were ever measured, the newest of each kind.
+pub fn measured() -> Vec<Metric> {
+    let mut all = EARLIER.lock().clone();
+    remember(&mut all, &FIGURES.lock());
+    all
+}
+
+/// Puts `figures` in the place of those of the same name, core and peer.
+fn remember(all: &mut Vec<Metric>, figures: &[Metric]) {
+    for figure in figures.iter().take(REMEMBERED_MAX) {
+        let same = |other: &Metric| {
+            (other.name(), other.core, other.peer) == (figure.name(), figure.core, figure.peer)
+        };
+        match all.iter().position(same) {
+            Some(at) => all[at] = *figure,
+            None if all.len() < REMEMBERED_MAX => all.push(*figure),
+            None => {}
+        }
+    }
 }
 
 /// Says that the kernel has stopped. Allocates nothing and waits for no lock for long.

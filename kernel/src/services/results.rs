@@ -1,8 +1,7 @@
 //! Leaves the benchmark's figures on the boot medium, for machines without a serial line.
 //!
 //! They go to the one partition of our own type ([`protocols::results`]), as the events COM2 would
-//! be told. Nothing else on any disk is written: without such a partition, or with several, nothing
-//! is.
+//! be told. They go nowhere else: without such a partition, or with several, nothing is written.
 
 use super::bench;
 use super::console;
@@ -109,10 +108,10 @@ async fn write(text: &str) -> Result<String, SaveError> {
     if devices::disks().is_empty() {
         return Err(SaveError::NoDisk(devices::without_driver()));
     }
-    let found = devices::partition_of(PARTITION_TYPE);
+    let found = devices::partitions_of(PARTITION_TYPE);
     let partition = match found.as_slice() {
         [] => return Err(SaveError::NoPartition(devices::without_driver())),
-        [partition] => partition,
+        [(partition, _)] => partition,
         _ => return Err(SaveError::Several),
     };
     write_to(partition, text.as_bytes()).await?;

@@ -7,9 +7,12 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod backlog;
 pub mod dump;
+pub mod gifts;
 pub mod grid;
 pub mod matrix;
+pub mod net_settings;
 pub mod options;
 pub mod quantity;
 pub mod shown;

@@ -13,8 +13,12 @@
 //! run=NAME run.args=a,b   run a program; then the shell, under headless leave by its status
 //! exit=qemu               leave through isa-debug-exit instead of power-off
 //! bench.disk=NAME,…       measure these disks too (what they hold is lost if they may be written to)
+//! bench.net=ADDRESS,…     measure the interfaces that these peers are at
 //! disk.write=NAME,…|all   disks that the shell and programs may write to
+//! commits=auto|off|NAME   the partition that the CommitLog is kept on (auto: the only one made for it)
+//! commits.flush=never     leave out its flushes, for the test that has to notice: it is not durable
 //! irq=poll|msix|adaptive  how drivers notice that a device is done
+//! net.…=…                 the network ([`net_settings`](crate::net_settings))
 //! smp=N  log=LEVEL        at most N cores; how much is logged (read earlier in the boot)
 //! ```
 
@@ -80,6 +84,26 @@ pub enum Ticks {
     Instructions,
 }
 
+/// Where the CommitLog is kept, beside memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commits {
+    /// On the one partition made for it.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// On the partition of this name.
+    Named(String),
+}
+
+/// Whether what the CommitLog writes is made to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFlushes {
+    /// Whenever the log says so.
+    All,
+    /// Never, though it is said to be: a fault for tests.
+    None,
+}
+
 /// What becomes of the benchmark's figures, beside being shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Results {
@@ -106,12 +130,30 @@ pub struct Options {
     pub filter: String,
     /// What becomes of them.
     pub results: Results,
+    /// Where the CommitLog is kept.
+    pub commits: Commits,
+    /// Whether it is flushed.
+    pub commit_flushes: CommitFlushes,
     /// Words that mean nothing here, or whose values don't.
     pub strange: Vec<String>,
 }
 
 /// Words other parts of the kernel read for themselves.
-const ELSEWHERE: &[&str] = &["log", "smp", "irq", "disk.write", "bench.disk"];
+const ELSEWHERE: &[&str] = &[
+    "log",
+    "smp",
+    "irq",
+    "disk.write",
+    "bench.disk",
+    "bench.net",
+    "net.ip",
+    "net.dns",
+    "net.name",
+    "net.core",
+    "net.syslog",
+    "net.http",
+    "net.services",
+];
 
 impl Options {
     /// Reads a command line. Any text will do.
@@ -124,6 +166,8 @@ impl Options {
             ticks: Ticks::Time,
             filter: String::new(),
             results: Results::Show,
+            commits: Commits::Auto,
+            commit_flushes: CommitFlushes::All,
             strange: Vec::new(),
         };
         let (mut headless, mut task, mut arguments) = (false, None, Vec::new());
@@ -152,6 +196,12 @@ impl Options {
                 ("run.args", Some(list)) => {
                     arguments = list.split(',').map(String::from).collect();
                 }
+                ("commits", Some("auto")) => options.commits = Commits::Auto,
+                ("commits", Some("off")) => options.commits = Commits::Off,
+                ("commits", Some(name)) if !name.is_empty() => {
+                    options.commits = Commits::Named(name.into());
+                }
+                ("commits.flush", Some("never")) => options.commit_flushes = CommitFlushes::None,
                 ("exit", Some("qemu")) => options.exit = Exit::Qemu,
                 (key, Some(_)) if ELSEWHERE.contains(&key) => {}
                 _ => options.strange.push(word.into()),
@@ -209,6 +259,20 @@ mod tests {
         assert_eq!(results("results=save headless"), Results::Save);
         assert_eq!(results("results=show bench=auto"), Results::Show);
         assert_eq!(Options::parse("results=burn results").strange, ["results=burn", "results"]);
+    }
+
+    #[test]
+    fn the_commit_log_has_a_place() {
+        let commits = |line| Options::parse(line).commits;
+        assert_eq!(commits("headless"), Commits::Auto);
+        assert_eq!(commits("commits=off"), Commits::Off);
+        assert_eq!(commits("commits=nvme1n1p2"), Commits::Named("nvme1n1p2".into()));
+        assert_eq!(commits("commits=off commits=auto"), Commits::Auto);
+        let flushes = |line| Options::parse(line).commit_flushes;
+        assert_eq!(flushes("commits=auto"), CommitFlushes::All);
+        assert_eq!(flushes("commits.flush=never"), CommitFlushes::None);
+        assert_eq!(Options::parse("commits.flush=some").strange, ["commits.flush=some"]);
+        assert_eq!(Options::parse("commits= commits").strange, ["commits=", "commits"]);
     }
 
     #[test]

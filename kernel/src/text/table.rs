@@ -102,6 +102,7 @@ pub fn lines(metrics: &[Metric], cores: usize, scale: Scale) -> Vec<Line> {
     medians(&mut lines, metrics, Unit::BytesPerSecond, "bytes a second", rate);
     let count = |value| Count(value).to_string();
     medians(&mut lines, metrics, Unit::Cycles, "core cycles", count);
+    medians(&mut lines, metrics, Unit::Items, "how many", count);
     lines.pop_if(|line| line.style == Style::Rule);
     lines
 }

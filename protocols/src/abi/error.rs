@@ -7,14 +7,14 @@ pub enum Error {
     /// The number in `rax` names no call of this ABI.
     #[error("no such system call")]
     NoSuchCall = 1,
-    /// The handle names no live capability of this process (never did, dropped, or stale
-    /// generation).
+    /// The handle names no live capability of this process: never did, dropped, revoked, or of a
+    /// stale generation. So is told, too, who waits where a revoke took away the right to.
     #[error("bad handle")]
     BadHandle = 2,
     /// The handle names an object of another kind than the call works on.
     #[error("handle names another kind of object")]
     WrongKind = 3,
-    /// The capability lacks the right this call needs.
+    /// The capability lacks the right this call needs, or the endpoint takes no capabilities.
     #[error("capability lacks the right")]
     NotPermitted = 4,
     /// A pointer or range is not (wholly) user memory mapped for this access.
@@ -23,12 +23,12 @@ pub enum Error {
     /// An argument is out of its documented range; retrying unchanged cannot help.
     #[error("invalid argument")]
     InvalidArgument = 6,
-    /// No memory: physical frames, or this process's limit of them (half of all), or what is left
-    /// for kernel objects.
+    /// No memory: physical frames, or this process's limit of them ([`super::start::Limits`]), or
+    /// what is left for kernel objects.
     #[error("out of memory")]
     OutOfMemory = 7,
-    /// A limit is reached: of this process (handles, threads, address ranges), or of all together
-    /// (processes).
+    /// A limit is reached: of this process (handles, threads, messages, address ranges), or of all
+    /// together (processes).
     #[error("limit reached")]
     LimitReached = 8,
     /// The other side is gone: endpoint destroyed, receiver exited before replying.

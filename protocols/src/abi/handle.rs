@@ -32,13 +32,13 @@ bitflags::bitflags! {
     /// What a capability allows. A derived capability never has more.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Rights: u32 {
-        /// Endpoint: call and send. Notification: signal. Console, log, report: write. Memory: map
-        /// for writing (with [`Rights::RECEIVE`]).
+        /// Endpoint: call and send. Notification: signal. Console, log: write. Memory: map
+        /// for writing (with [`Rights::RECEIVE`]). Device: drive it.
         const SEND = 1;
         /// Endpoint: receive. Notification: wait. Process, thread: wait for its end. Memory: map for
-        /// reading.
+        /// reading. Device: read what it is.
         const RECEIVE = 2;
-        /// Process: kill. Image: spawn.
+        /// Process: kill. Memory that is a program: spawn. Device: drive.
         const CONTROL = 4;
         /// May be duplicated within its process.
         const DUPLICATE = 8;
@@ -61,14 +61,14 @@ pub enum ObjectKind {
     Thread = 4,
     /// Text output, prefixed with the writer's name, on serial line and screen.
     Console = 5,
-    /// The kernel log.
+    /// The kernel's logs: takes lines of text and [`super::metric::Metric`]s, gives SysLog.
     Log = 6,
-    /// A program that can be spawned.
-    Image = 7,
-    /// Sink of [`super::metric::Metric`] records.
-    Report = 8,
-    /// Pages that processes map and devices use in place.
+    /// Pages that processes map and devices use in place; or a boot module's, which are a program.
     Memory = 9,
+    /// A PCI function: its registers, interrupt vectors and a window for DMA.
+    Device = 10,
+    /// A range of I/O ports.
+    PortRange = 11,
 }
 
 impl ObjectKind {
@@ -81,9 +81,9 @@ impl ObjectKind {
             4 => Self::Thread,
             5 => Self::Console,
             6 => Self::Log,
-            7 => Self::Image,
-            8 => Self::Report,
             9 => Self::Memory,
+            10 => Self::Device,
+            11 => Self::PortRange,
             _ => return None,
         })
     }

@@ -12,7 +12,9 @@
 //! `r14` and `r15` are read only if [`Info`] counts capabilities, and come back preserved if the
 //! message received carries none. A capability in a message *moves*: it leaves the sender's table
 //! when the message is delivered. If the receiver's table can't take all of them the sender gets
-//! [`Error::LimitReached`] and keeps them.
+//! [`Error::LimitReached`] and keeps them. To an endpoint that takes words only
+//! ([`super::Takes::Words`]) none can be sent: the sender gets [`Error::NotPermitted`] and keeps
+//! them.
 //!
 //! [`Call`]: super::Syscall::Call
 //! [`Send`]: super::Syscall::Send

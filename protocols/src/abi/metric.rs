@@ -17,6 +17,8 @@ pub enum Unit {
     Cycles = 3,
     /// Bytes per second.
     BytesPerSecond = 4,
+    /// So many of them.
+    Items = 5,
 }
 
 /// One figure: what, where, and its distribution over `samples`.
@@ -136,6 +138,7 @@ impl Metric {
                 2 => Unit::PerSecond,
                 3 => Unit::Cycles,
                 4 => Unit::BytesPerSecond,
+                5 => Unit::Items,
                 _ => return Err(MetricError::Unit),
             },
             samples: u32::from_le_bytes([bytes[48], bytes[49], bytes[50], bytes[51]]),

@@ -14,21 +14,26 @@
 //! ignored. Times are nanoseconds since boot; a deadline is absolute, [`FOREVER`] means none.
 //! Lengths are bytes. Handles are per-process slots (see [`Handle`]); nothing has a global name.
 
+pub mod device;
 mod error;
 mod handle;
+mod held;
 pub mod message;
 pub mod metric;
 mod number;
 pub mod start;
+pub mod syslog;
 
 pub use error::{Error, decode, encode};
 pub use handle::{Handle, ObjectKind, Rights};
-pub use number::Syscall;
+pub use held::Held;
+pub use number::{Syscall, Takes};
 
 /// Version of this ABI; the kernel writes it to [`start::StartInfo::abi`] and a program refuses
 /// another. Calls, kinds and tags that are only added leave it as it is; 2 has room for more
-/// arguments and handles in [`start`].
-pub const ABI_VERSION: u32 = 2;
+/// arguments and handles in [`start`]; 3 has limits in [`start::SpawnArgs`], and endpoints that say
+/// what they take.
+pub const ABI_VERSION: u32 = 3;
 
 /// The deadline that never comes.
 pub const FOREVER: u64 = u64::MAX;
@@ -43,8 +48,9 @@ pub const USER_START: u64 = 0x1_0000;
 /// a `syscall` there would return to a non-canonical address.
 pub const USER_END: u64 = 0x7fff_ffff_e000;
 
-/// Most bytes one [`Syscall::ConsoleWrite`], [`Syscall::LogWrite`] or [`Syscall::Random`] takes;
-/// longer requests are cut to this and the count done is returned.
+/// Most bytes one [`Syscall::ConsoleWrite`], [`Syscall::LogWrite`], [`Syscall::Random`],
+/// [`Syscall::SysLogRead`] or [`Syscall::CapabilityList`] moves; longer requests are cut to this and
+/// the count done is returned.
 pub const TRANSFER_MAX: usize = 4096;
 
 /// Most bytes of a memory object ([`Syscall::MemoryCreate`]).

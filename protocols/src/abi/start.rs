@@ -48,13 +48,22 @@ pub mod tag {
     /// The kernel log.
     pub const LOG: u32 = ObjectKind::Log as u32;
     /// Where metrics go.
-    pub const REPORT: u32 = ObjectKind::Report as u32;
+    pub const REPORT: u32 = 8;
     /// Program images: `IMAGE + n` is the n-th boot module that is a program, in boot order.
     /// Only the first program (`init`-like ones started by the kernel with `images`) gets them.
     pub const IMAGE: u32 = 0x100;
     /// Disks: an argument `disk=NAME:n` says that `DISK + n` is an endpoint of the block service
     /// for it ([`crate::block_ring`]). Only who was given one has it.
     pub const DISK: u32 = 0x200;
+    /// The network: an endpoint of the network service ([`crate::socket_ring`]). Only who was given
+    /// it has it.
+    pub const NET: u32 = 0x300;
+    /// Devices: an argument `device=NAME:n` says that `DEVICE + n` is a PCI function. Only who was
+    /// lent one has it.
+    pub const DEVICE: u32 = 0x400;
+    /// Port ranges: an argument `ports=FIRST+COUNT:n` (hexadecimal) says that `PORTS + n` is one. Only
+    /// who was given one has it.
+    pub const PORTS: u32 = 0x500;
 }
 
 /// Laid by the kernel at the top of the main thread's stack, read-write; `rdi` points to it at
@@ -79,6 +88,24 @@ pub struct StartInfo {
     pub handles: [StartHandle; HANDLES_MAX],
 }
 
+/// What a child may use at once, taken from what its parent has left, and given back when it has
+/// ended. Zero: an eighth of what the parent has left. More than that is refused with
+/// [`super::Error::LimitReached`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Limits {
+    /// Pages: mapped, or of memory objects it made, or given to its own children.
+    pub frames: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Capabilities it holds.
+    pub handles: u32,
+    /// Messages of its threads that wait to be received.
+    pub messages: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 /// Argument of [`super::Syscall::ProcessSpawn`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -91,6 +118,8 @@ pub struct SpawnArgs {
     pub handle_count: u32,
     /// Zero.
     pub reserved: u32,
+    /// What it may use.
+    pub limits: Limits,
     /// Arguments, in the parent's memory.
     pub args: [Slice; ARGS_MAX],
     /// Capabilities that move to the child.
@@ -106,6 +135,13 @@ impl SpawnArgs {
             arg_count: reader.half(),
             handle_count: reader.half(),
             reserved: reader.half(),
+            limits: Limits {
+                frames: reader.word(),
+                threads: reader.half(),
+                handles: reader.half(),
+                messages: reader.half(),
+                reserved: reader.half(),
+            },
             args: core::array::from_fn(|_| Slice { ptr: reader.word(), len: reader.word() }),
             handles: core::array::from_fn(|_| StartHandle {
                 handle: reader.half(),
@@ -187,9 +223,25 @@ mod tests {
     fn spawn_args_read_where_they_lie() {
         let mut bytes = [0; size_of::<SpawnArgs>()];
         bytes[offset_of!(SpawnArgs, handle_count)] = 3;
+        let limits = offset_of!(SpawnArgs, limits);
+        bytes[limits + offset_of!(Limits, frames) + 7] = 1;
+        bytes[limits + offset_of!(Limits, threads)] = 2;
+        bytes[limits + offset_of!(Limits, handles)] = 3;
+        bytes[limits + offset_of!(Limits, messages)] = 4;
+        bytes[limits + offset_of!(Limits, reserved)] = 5;
         bytes[offset_of!(SpawnArgs, args) + 3 * 16 + 8] = 77;
         bytes[offset_of!(SpawnArgs, handles) + 2 * 8 + 4] = 5;
         let args = SpawnArgs::from_bytes(&bytes);
         assert_eq!((args.handle_count, args.args[3].len, args.handles[2].tag), (3, 77, 5));
+        let limits = Limits { frames: 1 << 56, threads: 2, handles: 3, messages: 4, reserved: 5 };
+        assert_eq!(args.limits, limits);
+    }
+
+    #[test]
+    fn structures_have_the_sizes_that_programs_were_built_with() {
+        assert_eq!(size_of::<StartInfo>(), 24 + ARGS_MAX * 16 + HANDLES_MAX * 8);
+        assert_eq!(size_of::<Limits>(), 24);
+        assert_eq!(size_of::<SpawnArgs>(), 16 + 24 + ARGS_MAX * 16 + HANDLES_MAX * 8);
+        assert_eq!(offset_of!(SpawnArgs, limits), 16);
     }
 }

@@ -1,10 +1,11 @@
 //! The client's side of the ring.
 
 use super::layout::{
-    CLIENT_SLEEPS, ENDED, Layout, POSTED, REAPED, SERVER_SLEEPS, SUBMISSION, SUBMITTED, Words,
+    CLIENT_SLEEPS, ENDED, Layout, POSTED, REAPED, SERVER_SLEEPS, SUBMISSION, SUBMITTED,
 };
 use super::request::{Completion, Request};
 use super::{Corrupt, Wake};
+use crate::shared::Words;
 
 /// As many requests are in flight as the ring has entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror_no_std::Error)]

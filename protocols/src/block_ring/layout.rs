@@ -33,16 +33,6 @@ pub(super) const SERVER_SLEEPS: usize = 4 * LINE;
 /// Service: not zero once the session is over.
 pub(super) const ENDED: usize = 5 * LINE;
 
-/// Words that two sides have in common. Beyond the end nothing is read (zero) or written.
-pub trait Words {
-    /// Reads a word, as an acquire.
-    fn load(&self, index: usize) -> u64;
-    /// Writes a word, as a release.
-    fn store(&self, index: usize, value: u64);
-    /// Writes a word and says what it was; everything before it comes before everything after it.
-    fn swap(&self, index: usize, value: u64) -> u64;
-}
-
 /// A ring of so many entries in so many pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {

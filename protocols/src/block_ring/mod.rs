@@ -40,9 +40,11 @@ mod server;
 mod tests;
 
 pub use client::{Client, Full};
-pub use layout::{ENTRIES_MAX, Layout, LayoutError, Words};
+pub use layout::{ENTRIES_MAX, Layout, LayoutError};
 pub use request::{Completion, Operation, Refused, Request, Status};
 pub use server::{Next, Server};
+
+pub use crate::shared::Words;
 
 use crate::abi::message::{Info, Message};
 

@@ -1,10 +1,9 @@
 //! The service's side of the ring. Nothing the client writes is believed.
 
-use super::layout::{
-    CLIENT_SLEEPS, ENDED, Layout, POSTED, REAPED, SERVER_SLEEPS, SUBMITTED, Words,
-};
+use super::layout::{CLIENT_SLEEPS, ENDED, Layout, POSTED, REAPED, SERVER_SLEEPS, SUBMITTED};
 use super::request::{Completion, Operation, Refused, Request, Status};
 use super::{Corrupt, Wake};
+use crate::shared::Words;
 
 /// What is next in the submission ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod capability;
 mod class;
 pub mod express;
 mod extended;
+pub mod intx;
 pub mod msi;
 pub mod msix;
 pub mod power;

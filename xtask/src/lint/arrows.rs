@@ -6,7 +6,7 @@ use super::source::Source;
 /// Folder of a crate, and which of ours it may import.
 const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["protocols"]),
-    ("bench", &["executor", "protocols"]),
+    ("bench", &["drivers", "executor", "hal", "protocols"]),
     ("kernel", &["drivers", "executor", "hal", "protocols"]),
     ("drivers", &["executor", "hal", "protocols"]),
     ("executor", &[]),

@@ -1,6 +1,6 @@
 //! Pointers, lengths and structures that are wrong, to every call that takes one.
 
-use bench::abi::start::{ARGS_MAX, HANDLES_MAX, Slice, SpawnArgs, StartHandle, tag};
+use bench::abi::start::{ARGS_MAX, HANDLES_MAX, Limits, Slice, SpawnArgs, StartHandle, tag};
 use bench::abi::{ANY_CORE, Error, Handle, PAGE, Rights, Syscall, TRANSFER_MAX, USER_END};
 use bench::attacks::ATTACK_IMAGE;
 use bench::runtime::capability::Endpoint;
@@ -141,12 +141,13 @@ fn huge_lengths(checks: &mut Checks, env: &Env) {
 }
 
 /// An argument structure with nothing in it, which would start a program.
-fn empty() -> SpawnArgs {
+pub fn empty() -> SpawnArgs {
     SpawnArgs {
         core: ANY_CORE,
         arg_count: 0,
         handle_count: 0,
         reserved: 0,
+        limits: Limits::default(),
         args: [Slice::default(); ARGS_MAX],
         handles: [StartHandle::default(); HANDLES_MAX],
     }
@@ -165,6 +166,7 @@ fn spawn_args(checks: &mut Checks, env: &Env) {
     refused("33 handles", WRONG, &|args| args.handle_count = 33);
     refused("all handles", WRONG, &|args| args.handle_count = u32::MAX);
     refused("reserved", WRONG, &|args| args.reserved = 1);
+    refused("reserved in the limits", WRONG, &|args| args.limits.reserved = 1);
     refused("core", WRONG, &|args| args.core = 0xffff);
     refused("core", WRONG, &|args| args.core = u32::MAX - 1);
     for ptr in NOWHERE {

@@ -65,17 +65,19 @@ fn threads(checks: &mut Checks) {
     core::mem::forget(stack);
 }
 
+/// A thread that needs no stack.
 #[cfg(target_os = "none")]
 #[unsafe(naked)]
-extern "C" fn sleep_for_ever() -> ! {
+pub extern "C" fn sleep_for_ever() -> ! {
     core::arch::naked_asm!(
         "2:", "mov eax, {sleep}", "mov rdi, -1", "syscall", "jmp 2b",
         sleep = const Syscall::SleepUntil as u64,
     )
 }
 
+/// A thread that needs no stack.
 #[cfg(not(target_os = "none"))]
-extern "C" fn sleep_for_ever() -> ! {
+pub extern "C" fn sleep_for_ever() -> ! {
     calls::thread_exit(0)
 }
 

@@ -14,7 +14,7 @@ use bench::runtime::memory::SharedMapping;
 use bench::runtime::{Env, calls, syscall};
 
 use crate::checks::Checks;
-use crate::{disk_flight, disk_ring};
+use crate::{disk_flight, disk_ring, revoked_sessions};
 
 /// Entries of a ring.
 pub const ENTRIES: u32 = 32;
@@ -42,6 +42,7 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
         "unmapped_in_flight" => disk_flight::unmapped(&mut checks, &disk),
         "left_in_flight" => disk_flight::left(&mut checks, &disk),
         "killed_in_flight" => disk_flight::killed(&mut checks, &disk, env),
+        "revoked" => revoked_sessions::disk(&mut checks, &disk),
         "read_for_ever" => disk_flight::read_for_ever(&disk),
         _ => return None,
     }

@@ -15,11 +15,11 @@ use crate::checks::Checks;
 use crate::raw::call;
 
 /// Every call that takes a handle first, with the kind it wants and harmless other arguments.
-const CALLS: &[(Syscall, Option<ObjectKind>)] = &[
+pub const CALLS: &[(Syscall, Option<ObjectKind>)] = &[
     (Syscall::ConsoleWrite, Some(ObjectKind::Console)),
     (Syscall::LogWrite, Some(ObjectKind::Log)),
     (Syscall::ThreadJoin, Some(ObjectKind::Thread)),
-    (Syscall::ProcessSpawn, Some(ObjectKind::Image)),
+    (Syscall::ProcessSpawn, Some(ObjectKind::Memory)),
     (Syscall::ProcessWait, Some(ObjectKind::Process)),
     (Syscall::ProcessKill, Some(ObjectKind::Process)),
     (Syscall::Call, Some(ObjectKind::Endpoint)),
@@ -32,9 +32,24 @@ const CALLS: &[(Syscall, Option<ObjectKind>)] = &[
     (Syscall::CapabilityDrop, None),
     (Syscall::CapabilityInspect, None),
     (Syscall::CapabilityTransfer, Some(ObjectKind::Process)),
-    (Syscall::Report, Some(ObjectKind::Report)),
+    (Syscall::Report, Some(ObjectKind::Log)),
     (Syscall::MemoryAttach, Some(ObjectKind::Memory)),
     (Syscall::MemorySize, Some(ObjectKind::Memory)),
+    (Syscall::PortRead, Some(ObjectKind::PortRange)),
+    (Syscall::PortWrite, Some(ObjectKind::PortRange)),
+    (Syscall::CapabilityRevoke, None),
+    (Syscall::SysLogRead, Some(ObjectKind::Log)),
+    (Syscall::CommitSync, Some(ObjectKind::Log)),
+    (Syscall::DeviceConfig, Some(ObjectKind::Device)),
+    (Syscall::DeviceCommand, Some(ObjectKind::Device)),
+    (Syscall::DeviceRange, Some(ObjectKind::Device)),
+    (Syscall::DeviceMap, Some(ObjectKind::Device)),
+    (Syscall::DeviceInterrupts, Some(ObjectKind::Device)),
+    (Syscall::DeviceInterruptWire, Some(ObjectKind::Device)),
+    (Syscall::DeviceInterrupt, Some(ObjectKind::Device)),
+    (Syscall::DeviceMemory, Some(ObjectKind::Device)),
+    (Syscall::DeviceRelease, Some(ObjectKind::Device)),
+    (Syscall::DeviceReset, Some(ObjectKind::Device)),
 ];
 
 /// Makes one of them.
@@ -52,7 +67,7 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
 }
 
 /// The call on this handle with arguments that would do, were the handle right.
-fn on(number: Syscall, handle: u64) -> Result<u64, Error> {
+pub fn on(number: Syscall, handle: u64) -> Result<u64, Error> {
     let text = "attack";
     let (ptr, len) = (text.as_ptr() as u64, text.len() as u64);
     let arguments = match number {
@@ -136,8 +151,8 @@ fn wrong_kind(checks: &mut Checks, env: &mut Env) {
         (ObjectKind::Process, process),
         (ObjectKind::Console, given(tag::CONSOLE)),
         (ObjectKind::Log, given(tag::LOG)),
-        (ObjectKind::Report, given(tag::REPORT)),
-        (ObjectKind::Image, given(ATTACK_IMAGE)),
+        (ObjectKind::Log, given(tag::REPORT)),
+        (ObjectKind::Memory, given(ATTACK_IMAGE)),
     ] {
         let Some(handle) = checks.works(kind, handle) else { continue };
         let inspected = calls::inspect(handle).map(|(kind, _)| kind);
@@ -185,6 +200,10 @@ fn missing_rights(checks: &mut Checks, env: &mut Env) {
             checks.refused("wait", only.wait_until(0), denied);
         }
         checks.refused("no bits", notification.signal(0), &[Error::InvalidArgument]);
+    }
+    if let Some(log) = env.handle(tag::LOG) {
+        let read = calls::syslog_read(log, 0, 0, &mut [[0; 64]; 2]);
+        checks.refused("read what all do", read, denied);
     }
     let Some(image) = env.take(NOOP_IMAGE).map(Image::from_handle) else { return };
     if let Some(process) = checks.works("spawn", Command::new(&image, "noop").spawn()) {

@@ -7,7 +7,10 @@ extern crate alloc;
 
 mod arguments;
 mod bombs;
+mod capabilities;
 mod checks;
+mod deputy;
+mod device;
 mod disk;
 mod disk_flight;
 mod disk_ring;
@@ -15,14 +18,28 @@ mod endless;
 mod fpu;
 mod handles;
 mod instructions;
+mod limits;
 mod memory;
 mod messages;
+mod net;
+mod net_flight;
+mod net_opens;
+mod net_peer;
+mod net_ring;
 mod objects;
+mod race_processes;
+mod races;
 mod random;
 mod ranges;
 mod raw;
 mod registers;
+mod revoke;
+mod revoke_memory;
+mod revoke_waits;
+mod revoked_sessions;
+mod senders;
 mod storm;
+mod trees;
 
 use bench::runtime::{Env, ExitCode};
 
@@ -39,9 +56,17 @@ async fn main(mut env: Env) -> ExitCode {
         "register" => registers::run(attack),
         "pointer" => arguments::run(attack, &mut env),
         "handle" => handles::run(attack, &mut env),
+        "capability" => capabilities::run(attack, &mut env),
+        "revoke" => revoke::run(attack, &mut env),
+        "race" => races::run(attack, &mut env),
+        "sender" => senders::run(attack, &mut env),
+        "deputy" => deputy::run(attack, &mut env),
+        "limit" => limits::run(attack, &mut env),
         "message" => messages::run(attack, &mut env),
         "bomb" => bombs::run(attack, &mut env),
+        "device" => device::run(attack, &mut env),
         "disk" => disk::run(attack, &mut env),
+        "net" => net::run(attack, &mut env),
         "endless" => endless::run(attack, &env),
         "fpu" => fpu::run(attack, &mut env),
         _ => None,

@@ -4,7 +4,7 @@
 //! right to send to (or to receive from) an endpoint of the attacker's.
 
 use bench::abi::message::{Info, Message, WORDS};
-use bench::abi::{ANY_CORE, Error, Handle, Rights, Syscall};
+use bench::abi::{ANY_CORE, Error, Handle, Rights, Syscall, Takes};
 use bench::attacks::{ACCOMPLICE, ATTACK_IMAGE};
 use bench::echo::{DIE, Echo, WHO};
 use bench::probe::ECHO_IMAGE;
@@ -13,7 +13,7 @@ use bench::runtime::process::Command;
 use bench::runtime::{Env, calls, thread};
 
 use crate::checks::Checks;
-use crate::raw::Registers;
+use crate::raw::{Registers, call};
 
 /// Makes one of them.
 pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
@@ -27,6 +27,7 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
         "waiting_caller_is_killed" => waiting_caller_is_killed(&mut checks, env),
         "bad_info" => bad_info(&mut checks),
         "bad_capabilities" => bad_capabilities(&mut checks, env),
+        "words_only" => words_only(&mut checks),
         "full_receiver" => full_receiver(&mut checks, env),
         "forged_sender" => forged_sender(&mut checks, env),
         "kill_storm" => crate::storm::kill_storm(&mut checks, env),
@@ -60,17 +61,19 @@ pub fn run(attack: &str, env: &mut Env) -> Option<Checks> {
     Some(checks)
 }
 
-const EMPTY: Message = Message::new(0, [0; WORDS]);
+/// A message of nothing.
+pub const EMPTY: Message = Message::new(0, [0; WORDS]);
 
 /// A message that carries these handles.
-fn carrying(handles: &[Handle]) -> Message {
+pub fn carrying(handles: &[Handle]) -> Message {
     let mut message = EMPTY;
     message.info = Info::new(0, handles.len() as u8);
     message.capabilities[..handles.len()].copy_from_slice(handles);
     message
 }
 
-fn accomplice(
+/// Plays a part in another's attack, at the endpoint it was given.
+pub fn accomplice(
     checks: &mut Checks,
     env: &mut Env,
     part: impl FnOnce(&Endpoint) -> Result<(), Error>,
@@ -88,7 +91,7 @@ pub fn give_endpoint(meeting: &Endpoint) -> Result<Endpoint, Error> {
 }
 
 /// Starts an accomplice that can send to `endpoint`.
-fn start(env: &Env, part: &str, endpoint: &Endpoint) -> Result<Process, Error> {
+pub fn start(env: &Env, part: &str, endpoint: &Endpoint) -> Result<Process, Error> {
     let image = env.handle(ATTACK_IMAGE).ok_or(Error::BadHandle)?;
     let image = Image::from_handle(calls::duplicate(image, Rights::CONTROL)?);
     let meeting = endpoint.duplicate(Rights::SEND | Rights::TRANSFER)?;
@@ -96,14 +99,15 @@ fn start(env: &Env, part: &str, endpoint: &Endpoint) -> Result<Process, Error> {
 }
 
 /// Starts an accomplice that offers an endpoint; the right to call it.
-fn start_server(env: &Env, part: &str) -> Result<(Process, Endpoint), Error> {
+pub fn start_server(env: &Env, part: &str) -> Result<(Process, Endpoint), Error> {
     let meeting = Endpoint::create()?;
     let process = start(env, part, &meeting)?;
     let (_, message) = meeting.receive()?;
     Ok((process, Endpoint::from_handle(message.capabilities[0])))
 }
 
-fn echo(env: &mut Env) -> Result<Echo, Error> {
+/// A server that echoes, on any core.
+pub fn echo(env: &mut Env) -> Result<Echo, Error> {
     let image = env.take(ECHO_IMAGE).map(Image::from_handle).ok_or(Error::BadHandle)?;
     Echo::start(&image, ANY_CORE, None)
 }
@@ -265,6 +269,40 @@ fn bad_capabilities(checks: &mut Checks, env: &mut Env) {
         checks.refused("it moved", calls::inspect(good), &[Error::BadHandle]);
     }
     checks.works("quit", server.quit());
+}
+
+/// An endpoint that takes no capabilities: they are refused at once, whether anybody receives or
+/// not, and words go on as ever.
+fn words_only(checks: &mut Checks) {
+    for raw in [2, 3, u64::MAX] {
+        let made = call(Syscall::EndpointCreate as u64, &[raw]);
+        checks.refused(("takes", raw), made, &[Error::InvalidArgument]);
+    }
+    let endpoint = Endpoint::create_taking(Takes::Words);
+    let Some(endpoint) = checks.works("endpoint", endpoint) else { return };
+    let gift = Notification::create().map(Notification::into_handle);
+    let Some(gift) = checks.works("gift", gift) else { return };
+    let denied = &[Error::NotPermitted];
+    let to = endpoint.handle();
+    let mut refused = |when: &str| {
+        checks.refused(when, calls::send(to, &carrying(&[gift])), denied);
+        checks.refused(when, calls::call(to, &carrying(&[gift])), denied);
+        checks.works("still here", calls::inspect(gift));
+    };
+    refused("nobody there");
+    let receiver = thread::spawn(ANY_CORE, move || {
+        let (_, first) = calls::receive(to)?;
+        // A reply may bring some all the same.
+        let (_, second) = calls::reply_receive(to, &carrying(&[gift]))?;
+        Ok::<_, Error>([first, second].map(|message| message.info.capabilities()))
+    });
+    let Some(receiver) = receiver.ok() else { return };
+    refused("somebody there");
+    let reply = checks.works("words", endpoint.call(&EMPTY));
+    checks.holds("a capability", reply.is_some_and(|reply| reply.info.capabilities() == 1));
+    checks.works("words", endpoint.send(&EMPTY));
+    let counts = receiver.join().and_then(|counts| counts);
+    checks.holds(counts, counts == Ok([0, 0]));
 }
 
 /// A receiver without a free slot: the sender is told, and keeps what it wanted to give.

@@ -14,7 +14,7 @@ mod together;
 use alloc::format;
 use alloc::string::String;
 
-use bench::abi::start::tag;
+use bench::abi::start::{Limits, tag};
 use bench::abi::{Error, ExitStatus, Rights};
 use bench::arguments::wanted;
 use bench::catalogue::{CLIENTS, FIGURES, Placement};
@@ -91,7 +91,8 @@ impl Suite {
         let budget = format!("budget_ms={}", self.scaled(BUDGET_MS));
         for core in 0..cores {
             println!("core {core} alone");
-            for figure in self.figures(Placement::EachCore) {
+            let alone = self.figures(Placement::EachCoreAlone);
+            for figure in self.figures(Placement::EachCore).chain(alone) {
                 let taken = self.command(figure, core).and_then(|command| {
                     let command = command.arg(&budget);
                     let command = if self.exact { command.arg("exact") } else { command };
@@ -154,8 +155,11 @@ impl Suite {
     fn command<'a>(&'a self, figure: &'a str, core: u32) -> Result<Command<'a>, Error> {
         let write = Rights::SEND | Rights::TRANSFER;
         let spawn = Rights::CONTROL | Rights::TRANSFER;
-        let mut command = Command::new(&self.probe, "probe").arg(figure).core(core);
-        for (tag, rights) in [(tag::CONSOLE, Rights::DUPLICATE | write), (tag::REPORT, write)] {
+        let mut command =
+            Command::new(&self.probe, "probe").arg(figure).core(core).limits(limits_of(figure));
+        for (tag, rights) in
+            [(tag::CONSOLE, Rights::DUPLICATE | write), (tag::REPORT, write), (tag::LOG, write)]
+        {
             if let Some(handle) = self.env.handle(tag) {
                 command = command.give(tag, calls::duplicate(handle, rights)?);
             }
@@ -181,6 +185,18 @@ impl Suite {
             println!("{figure} on {place} was not taken: {error}");
             self.failures += 1;
         }
+    }
+}
+
+/// What a probe may use: as little as it can do with, since many run at once. One that has a child
+/// gives it an eighth of that.
+fn limits_of(figure: &str) -> Limits {
+    let some = Limits { frames: 1_200, threads: 16, handles: 160, messages: 16, reserved: 0 };
+    match figure {
+        // A thousand derived at once, for the one figure that is about that.
+        "cap.revoke_1000" => Limits { handles: 1_010, ..some },
+        CLIENT => Limits { frames: 300, ..some },
+        _ => some,
     }
 }
 

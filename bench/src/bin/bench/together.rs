@@ -22,6 +22,9 @@ const WINDOW_QUICK_NS: u64 = 20_000_000;
 /// Nanoseconds from the last probe's readiness to the common start.
 const HEAD_START_NS: u64 = 5_000_000;
 
+/// Nanoseconds between two looks whether a probe has died.
+const LOOK_NS: u64 = 200_000_000;
+
 /// Runs one probe of `figure` on each entry of `cores` and publishes their common rate as `name`.
 pub fn rate(
     suite: &Suite,
@@ -73,16 +76,12 @@ fn measure(
     result: &Endpoint,
     probes: &[(Process, Notification)],
 ) -> Result<[u64; WINDOWS], Error> {
-    let everybody = u64::MAX >> (64 - probes.len().clamp(1, 64));
-    let (now, _) = calls::clock()?;
-    let mut seen = 0;
-    while seen != everybody {
-        seen |= ready.wait_until(now + PATIENCE_NS)?;
-    }
+    all(ready, probes)?;
     let start = clock::ticks() + clock::ticks_in(HEAD_START_NS);
     for (_, go) in probes {
         go.signal(start)?;
     }
+    all(ready, probes)?;
     let mut counts = [0; WINDOWS];
     for _ in probes {
         let (_, message) = result.receive()?;
@@ -91,6 +90,27 @@ fn measure(
         }
     }
     Ok(counts)
+}
+
+/// Waits until all of them have told something; no longer if one is dead.
+fn all(ready: &Notification, probes: &[(Process, Notification)]) -> Result<(), Error> {
+    let everybody = u64::MAX >> (64 - probes.len().clamp(1, 64));
+    let (begun, _) = calls::clock()?;
+    let mut seen = 0;
+    while seen != everybody {
+        let (now, _) = calls::clock()?;
+        match ready.wait_until(now + LOOK_NS) {
+            Ok(told) => seen |= told,
+            Err(Error::TimedOut) => {
+                let is_dead = probes.iter().any(|(probe, _)| probe.wait_until(0).is_ok());
+                if is_dead || now > begun + PATIENCE_NS {
+                    return Err(if is_dead { Error::PeerGone } else { Error::TimedOut });
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn publish(suite: &Suite, name: &str, counts: &[u64], window: u64) -> Result<(), Error> {

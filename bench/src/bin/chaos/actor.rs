@@ -11,7 +11,8 @@ use core::hint::black_box;
 use core::mem::ManuallyDrop;
 
 use bench::abi::message::{Info, Message};
-use bench::abi::{ANY_CORE, Handle, PAGE, Protection, Rights};
+use bench::abi::start::Limits;
+use bench::abi::{ANY_CORE, Handle, Held, PAGE, Protection, Rights, Takes};
 use bench::block_ring::Words;
 use bench::runtime::capability::{Image, Memory};
 use bench::runtime::memory::{Mapping, SharedMapping, unmap};
@@ -65,7 +66,7 @@ fn soon(chance: &mut Chance) -> u64 {
 
 fn act(shared: &Shared, chance: &mut Chance) {
     let one = pick(shared, chance);
-    match chance.below(36) {
+    match chance.below(42) {
         0 => keep(shared, calls::endpoint_create().ok()),
         1 => keep(shared, calls::notification_create().ok()),
         2..=4 => {
@@ -133,6 +134,19 @@ fn act(shared: &Shared, chance: &mut Chance) {
         30 => end(chance),
         31 => keep(shared, calls::memory_create(PAGE as u64 * chance.below(20)).ok()),
         32..=34 => attach_one(one, chance),
+        35..=37 => {
+            let _ = calls::revoke(one);
+        }
+        38 => {
+            let mut some = [[0; Held::BYTES]; 8];
+            let from = chance.below(64) as usize;
+            let count = calls::list(&mut some, from).unwrap_or(0);
+            // What another thread, or another process, has put there.
+            if let Some(held) = some[..count].last().and_then(Held::from_bytes) {
+                keep(shared, calls::duplicate(held.handle, held.rights).ok());
+            }
+        }
+        39 => keep(shared, calls::endpoint_create_taking(Takes::Words).ok()),
         _ => {
             let until = soon(chance);
             let _ = calls::thread_join(one, until);
@@ -223,7 +237,16 @@ fn child(shared: &Shared, chance: &mut Chance) {
     let Some(image) = &shared.image else { return };
     let seed = format!("seed={}", chance.word());
     let life = format!("life={}", chance.below(LIFE_MS / 4));
-    let mut command = Command::new(image, "chaos").arg("actor").arg(&seed).arg(&life);
+    // Zero is a share of what is left; more than that is left may be asked for as well.
+    let limits = Limits {
+        frames: chance.below(2) * chance.below(600),
+        threads: chance.below(12) as u32,
+        handles: chance.below(40) as u32,
+        messages: chance.below(4) as u32,
+        reserved: 0,
+    };
+    let mut command =
+        Command::new(image, "chaos").arg("actor").arg(&seed).arg(&life).limits(limits);
     for _ in 0..chance.below(4) {
         // Moved, whoever else uses it.
         command = command.give(THING, pick(shared, chance));

@@ -5,17 +5,20 @@
 //! `chaos seed=N ms=M actors=K image=chaos:i image=echo:j` is the conductor: it keeps `K` actors
 //! ([`actor`]) alive for `M` milliseconds and ends with zero if no witness was disturbed. Every
 //! actor ends by itself after a while, so whoever counts processes and frames before and after must
-//! find the same a moment later.
+//! find the same a moment later. `chaos caps seed=N ops=M` does only changes of authority
+//! ([`caps`]).
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 
 extern crate alloc;
 
 mod actor;
+mod caps;
 mod chance;
 
 use alloc::format;
 use alloc::vec::Vec;
+use bench::abi::start::Limits;
 use bench::abi::{ANY_CORE, Error, Rights};
 use bench::echo::Echo;
 use bench::println;
@@ -35,15 +38,25 @@ pub const MS: u64 = 1_000_000;
 /// Milliseconds an actor lives at most.
 pub const LIFE_MS: u64 = 120;
 
+/// What an actor may use: so little that it comes to the end of it now and then.
+const LIMITS: Limits = Limits { frames: 2_000, threads: 24, handles: 90, messages: 8, reserved: 0 };
+
 async fn main(mut env: Env) -> ExitCode {
     let seed = env.value("seed").and_then(|text| text.parse().ok()).unwrap_or(1);
-    if env.has("actor") {
-        return actor::run(seed, &mut env);
-    }
     let number =
         |key, otherwise| env.value(key).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-    let (ms, actors) = (number("ms", 3000_u64), number("actors", 16_u64));
-    match conduct(&mut env, seed, ms, actors) {
+    let operations = number("ops", caps::OPERATIONS);
+    let played = match (env.has("caps"), env.has("actor")) {
+        (true, true) => return caps::act(&env, seed, operations),
+        (true, false) if env.has("child") => return caps::act(&env, seed, 10),
+        (true, false) => caps::conduct(&mut env, seed, operations),
+        (false, true) => return actor::run(seed, &mut env),
+        (false, false) => {
+            let (ms, actors) = (number("ms", 3000_u64), number("actors", 16_u64));
+            conduct(&mut env, seed, ms, actors)
+        }
+    };
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -102,6 +115,13 @@ fn conduct(env: &mut Env, seed: u64, ms: u64, actors: u64) -> Result<bool, Error
             }
             killed += 1;
         }
+        // What it lent, to whom it went and what they made of it, taken back.
+        if let Some(place) = chance.place(stage.endpoints.len()).filter(|_| chance.one_in(12)) {
+            stage.endpoints[place].revoke()?;
+        }
+        if let Some(place) = chance.place(stage.notifications.len()).filter(|_| chance.one_in(12)) {
+            stage.notifications[place].revoke()?;
+        }
         cast.retain(|actor| actor.wait_until(0).is_err());
         asked += 1;
         let witness = &witnesses[asked as usize % witnesses.len()];
@@ -137,6 +157,7 @@ impl Stage {
             .arg(&seed)
             .arg(&life)
             .core(core)
+            .limits(LIMITS)
             .give(IMAGE, self.image.duplicate(spawn)?);
         let pass = Rights::DUPLICATE | Rights::TRANSFER;
         for _ in 0..1 + chance.below(4) {

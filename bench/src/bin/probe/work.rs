@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use bench::abi::message::WORDS;
+use bench::abi::message::{Info, Message, WORDS};
 use bench::abi::start::tag;
 use bench::abi::{Error, FOREVER, Handle, PAGE, Syscall};
-use bench::echo::{ECHO, Echo};
+use bench::echo::{ECHO, Echo, GIVE_BACK};
 use bench::probe::{CLIENT, ECHO_IMAGE, NOOP_IMAGE, SERVER};
 use bench::runtime::capability::{Console, Endpoint, Image, Notification, Process};
 use bench::runtime::memory::Mapping;
@@ -81,6 +81,7 @@ pub fn of(figure: &str, env: &mut Env, peer: Option<u16>) -> Result<Work, Error>
             let server = env.take(SERVER).map(Endpoint::from_handle).ok_or(Error::BadHandle)?;
             Ok(Work::new(move |operations| call_words(server.handle(), operations)))
         }
+        "ipc.grant" => grant(&image(ECHO_IMAGE)?, here, env),
         "notify.round_trip" => notifications(&image(ECHO_IMAGE)?, here),
         "executor.ring3_wake_to_poll" => crate::tokens::wake_to_poll(),
         "thread.switch" => thread_switch(here),
@@ -115,6 +116,25 @@ fn call_reply(echo: &Image, core: u32, env: &mut Env) -> Result<Work, Error> {
     let _ = console.map(Console::into_handle);
     let endpoint = server.endpoint.handle();
     Ok(Work::new(move |operations| call_words(endpoint, operations)).then(|| server.quit()))
+}
+
+/// A server process on this core that is given a capability by each call, and gives it back with the
+/// reply.
+fn grant(echo: &Image, core: u32, env: &mut Env) -> Result<Work, Error> {
+    let console = env.take(tag::CONSOLE).map(Console::from_handle);
+    let server = Echo::start(echo, core, console.as_ref())?;
+    let _ = console.map(Console::into_handle);
+    let endpoint = server.endpoint.handle();
+    let mut message = Message::new(GIVE_BACK, [1, 2, 3, 4, 5, 6]);
+    message.info = Info::new(GIVE_BACK, 1);
+    message.capabilities[0] = Notification::create()?.into_handle();
+    let run = move |operations| {
+        for _ in 0..operations {
+            message.capabilities = calls::call(endpoint, &message)?.capabilities;
+        }
+        Ok(())
+    };
+    Ok(Work::new(run).then(|| server.quit()))
 }
 
 /// Two processes on this core; each signals the other and waits for its signal.

@@ -26,9 +26,9 @@ use core::task::{Context, Poll};
 
 use spin::{Mutex, Once};
 
+use super::held::Held;
 use super::space::Doomed;
 use super::{control, windows};
-use crate::dma::SharedPages;
 use crate::lock::InterruptsOff;
 use crate::memory::frames::Frame;
 use crate::memory::{FrameNumber, this_core};
@@ -108,7 +108,7 @@ pub(super) struct Holds {
     pub frames: FrameList,
     pub window: Option<Range<u64>>,
     pub space: Option<Doomed>,
-    pub shared: Vec<SharedPages>,
+    pub shared: Vec<Held>,
 }
 
 impl Flush {

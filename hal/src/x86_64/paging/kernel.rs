@@ -76,6 +76,19 @@ pub fn root() -> FrameNumber {
     FrameNumber(ROOT.load(Ordering::Relaxed))
 }
 
+/// The kernel's code and constants, as the loader put them there: nothing writes to them.
+pub fn constant_image() -> [&'static [u8]; 2] {
+    let between = |start: *const u8, end: *const u8| {
+        // SAFETY: the linker script's symbols, in this order, around a segment of the image that is
+        // mapped without the right to write for as long as the kernel runs.
+        unsafe { core::slice::from_raw_parts(start, end.addr() - start.addr()) }
+    };
+    [
+        between(&raw const __text_start, &raw const __text_end),
+        between(&raw const __rodata_start, &raw const __rodata_end),
+    ]
+}
+
 /// Builds the kernel's tables and takes them on this core. Called once, after `memory::init`.
 pub fn init(info: &BootInfo) -> Result<(), PagingError> {
     if !control::has_no_execute() {

@@ -7,8 +7,10 @@
 //! | `tables` | four levels of tables as a data structure (pure) |
 //! | `kernel` | what the upper half holds, built once |
 //! | `space` | the lower half: one process |
+//! | `borrowed` | shared memory and registers of devices in it |
 //! | `pcid` | process-context identifiers, given and taken back |
-//! | `shared` | what keeps shared pages alive while they are mapped (pure) |
+//! | `held` | shared memory and lent registers, as pages (pure) |
+//! | `shared` | what keeps such pages alive while they are mapped (pure) |
 //! | `windows` | kernel pages mapped one by one: stacks, devices |
 //! | `flush` | frames wait until no core can reach them |
 //! | `trampoline` | tables for a core that is just waking up |
@@ -18,9 +20,13 @@ pub mod entry;
 pub mod tables;
 
 #[cfg(target_os = "none")]
+mod borrowed;
+#[cfg(target_os = "none")]
 mod control;
 #[cfg(target_os = "none")]
 pub mod flush;
+#[cfg(any(test, target_os = "none"))]
+mod held;
 #[cfg(target_os = "none")]
 mod kernel;
 #[cfg(target_os = "none")]
@@ -41,7 +47,7 @@ pub use tables::{MapError, Translation};
 pub use self::{
     control::{flush_everything, pcid_on, physical_bits},
     flush::{Flush, acknowledge, begin_park, end_park, reap_quarantine},
-    kernel::{PagingError, init, init_core, root},
+    kernel::{PagingError, constant_image, init, init_core, root},
     space::{AddressSpace, SpaceUsage, USER_END, USER_START},
     trampoline::TrampolineTables,
 };

@@ -1,15 +1,16 @@
-//! Which pages of an address space belong to shared memory, and what holds them meanwhile.
+//! Which pages of an address space belong to shared memory or to devices, and what holds them
+//! meanwhile.
 //!
-//! A page table names a frame and keeps nothing alive. So a space keeps a hold on the
-//! [`SharedPages`] behind each range of its pages until that range is unmapped, and hands the hold
-//! to the [`Flush`](super::Flush) then: the frames stay until no core can reach them. A range
-//! remembers what may at most be done with it.
+//! A page table names a frame and keeps nothing alive. So a space keeps a hold on what is behind
+//! each range of such pages ([`Held`]) until that range is unmapped, and hands the hold to the
+//! [`Flush`](super::Flush) then: the frames stay until no core can reach them. A range remembers
+//! what may at most be done with it.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::entry::Access;
-use crate::dma::SharedPages;
+use super::held::Held;
 
 /// Most ranges that are attached to one space.
 const RANGES_MAX: usize = 1024;
@@ -18,7 +19,7 @@ const RANGES_MAX: usize = 1024;
 struct Piece {
     /// Number of the first page.
     start: u64,
-    pages: SharedPages,
+    pages: Held,
     most: Access,
 }
 
@@ -28,7 +29,7 @@ impl Piece {
     }
 }
 
-/// The shared pages of a space: sorted, never overlapping.
+/// The held pages of a space: sorted, never overlapping.
 #[derive(Default)]
 pub(super) struct SharedRanges(Vec<Piece>);
 
@@ -47,7 +48,7 @@ impl SharedRanges {
 
     /// Adds `pages`, which begin at page number `start` and may at most be used as `most` says.
     /// Nothing is there yet; room was made.
-    pub fn add(&mut self, start: u64, pages: SharedPages, most: Access) {
+    pub fn add(&mut self, start: u64, pages: Held, most: Access) {
         let at = self.0.partition_point(|piece| piece.start < start);
         if let Some(before) = at.checked_sub(1).and_then(|at| self.0.get_mut(at))
             && before.end() == start
@@ -73,11 +74,7 @@ impl SharedRanges {
     }
 
     /// Makes room for [`SharedRanges::take`] of `range`, so that it cannot fail.
-    pub fn prepare(
-        &mut self,
-        range: &Range<u64>,
-        taken: &mut Vec<SharedPages>,
-    ) -> Result<(), NoRoom> {
+    pub fn prepare(&mut self, range: &Range<u64>, taken: &mut Vec<Held>) -> Result<(), NoRoom> {
         let count = self.overlapping(range).len();
         if count == 0 {
             return Ok(());
@@ -88,7 +85,7 @@ impl SharedRanges {
     }
 
     /// Moves what lies in `range` to `taken`.
-    pub fn take(&mut self, range: &Range<u64>, taken: &mut Vec<SharedPages>) {
+    pub fn take(&mut self, range: &Range<u64>, taken: &mut Vec<Held>) {
         let mut at = self.overlapping(range).start;
         while let Some(piece) = self.0.get_mut(at).filter(|piece| piece.start < range.end) {
             let (start, end) = (piece.start, piece.end());
@@ -132,7 +129,7 @@ mod tests {
     fn shown(ranges: &SharedRanges) -> BTreeMap<u64, (u64, Access)> {
         let pages = |piece: &Piece| {
             let (start, most) = (piece.start, piece.most);
-            let address = |index| piece.pages.page(index).unwrap().0;
+            let address = |index| piece.pages.physical(index).unwrap();
             (0..piece.pages.count())
                 .map(|index| (start + index as u64, (address(index), most)))
                 .collect::<Vec<_>>()
@@ -147,7 +144,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), 0u64..40, 1u64..12, 0usize..8, any::<bool>()), 1..60),
         ) {
             let machine = SimMachine::new();
-            let object = machine.dma().shared_pages(20).unwrap();
+            let object = Held::Memory(machine.dma().shared_pages(20).unwrap());
             let (mut ranges, mut model) = (SharedRanges::default(), BTreeMap::new());
             for (adds, start, count, first, writes) in steps {
                 let range = start..start + count;
@@ -156,7 +153,7 @@ mod tests {
                     let part = object.part(first..first + count as usize).unwrap();
                     ranges.make_room().unwrap();
                     for (at, index) in range.zip(0..) {
-                        model.insert(at, (part.page(index).unwrap().0, most));
+                        model.insert(at, (part.physical(index).unwrap(), most));
                     }
                     ranges.add(start, part, most);
                 } else {
@@ -168,7 +165,7 @@ mod tests {
                     ranges.take(&range, &mut taken);
                     prop_assert_eq!(capacity, (taken.capacity(), ranges.0.capacity()));
                     let gone = range.filter_map(|at| model.remove(&at)).count();
-                    prop_assert_eq!(taken.iter().map(SharedPages::count).sum::<usize>(), gone);
+                    prop_assert_eq!(taken.iter().map(Held::count).sum::<usize>(), gone);
                 }
                 prop_assert_eq!(&shown(&ranges), &model);
             }

@@ -16,11 +16,11 @@ use spin::Mutex;
 use super::control::{self, KEEP_TRANSLATIONS};
 use super::entry::{Access, Backing, Caching, Entry, Owner, PageSize};
 use super::flush::{CoreSet, Flush, Holds};
+use super::held::Held;
 use super::kernel::{self, FrameTables};
 use super::pcid;
 use super::shared::{NoRoom, SharedRanges};
 use super::tables::{MapError, TableFrames, Tables, Translation, Visited};
-use crate::dma::SharedPages;
 use crate::memory::frames::Frame;
 use crate::memory::{FRAME_SIZE, FrameNumber, PhysAddr, VirtAddr, direct_map, this_core};
 
@@ -78,7 +78,7 @@ impl AddressSpace {
     /// Maps a frame, which the space then owns, at `page`. On error the frame is freed.
     pub fn map(&self, page: VirtAddr, frame: Frame, access: Access) -> Result<(), MapError> {
         check_range(page, 1)?;
-        let entry = user_page(frame.number(), access, Backing::Owned);
+        let entry = user_page(frame.number(), access, Caching::WriteBack, Backing::Owned);
         let mut usage = self.usage.lock();
         self.tables().map(page, PageSize::Small, entry, Owner::User)?;
         usage.pages += 1;
@@ -104,30 +104,29 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Maps shared pages from `start` on, all of them or none, and keeps them until they are
-    /// unmapped and no core can reach them. [`protect`](Self::protect) gives no more than `most`.
-    pub fn map_shared(
+    /// Maps held pages: all of them or none.
+    pub(super) fn map_held(
         &self,
         start: VirtAddr,
-        pages: &SharedPages,
+        held: &Held,
         access: Access,
         most: Access,
     ) -> Result<(), MapError> {
-        let count = pages.count() as u64;
+        let (count, caching) = (held.count() as u64, held.caching());
         check_range(start, count)?;
         let mut usage = self.usage.lock();
         usage.shared.make_room().map_err(|NoRoom| MapError::TooManyPieces)?;
         let mut done = 0;
         let result = pages_from(start, count).zip(0..).try_for_each(|(page, index)| {
-            let address = pages.page(index).ok_or(MapError::BadRange)?;
-            let frame = FrameNumber::containing(PhysAddr(address.0));
-            let entry = user_page(frame, access, Backing::Borrowed);
+            let address = held.physical(index).ok_or(MapError::BadRange)?;
+            let frame = FrameNumber::containing(PhysAddr(address));
+            let entry = user_page(frame, access, caching, Backing::Borrowed);
             self.tables().map(page, PageSize::Small, entry, Owner::User)?;
             done += 1;
             Ok(())
         });
         usage.pages += done;
-        if let Some(mapped) = pages.part(0..done as usize) {
+        if let Some(mapped) = held.part(0..done as usize) {
             usage.shared.add(start.0 / PAGE, mapped, most);
         }
         drop(usage);
@@ -377,8 +376,8 @@ pub(super) fn leave_if_doomed() {
     }
 }
 
-fn user_page(frame: FrameNumber, access: Access, backing: Backing) -> Entry {
-    Entry::page(frame, PageSize::Small, access, Caching::WriteBack, Owner::User, backing)
+fn user_page(frame: FrameNumber, access: Access, caching: Caching, backing: Backing) -> Entry {
+    Entry::page(frame, PageSize::Small, access, caching, Owner::User, backing)
 }
 
 fn check_range(start: VirtAddr, pages: u64) -> Result<(), MapError> {

@@ -166,6 +166,25 @@ impl DeviceRegion {
     }
 }
 
+/// Ports of a PC's old devices that do no DMA and that the kernel leaves alone: keyboard controller,
+/// real-time clock, game port, fourth and third serial port, parallel port.
+const LENDABLE: &[(u16, u16)] =
+    &[(0x60, 1), (0x64, 1), (0x70, 2), (0x200, 8), (0x2e8, 8), (0x378, 8), (0x3e8, 8)];
+
+impl DeviceRegion {
+    /// The I/O ports of an old device of the PC, which a program may have. `None`: they are not all
+    /// such a device's.
+    pub fn old_device(first: u16, count: u16) -> Option<Self> {
+        let end = u32::from(first) + u32::from(count);
+        let is_within = |(start, len): &(u16, u16)| {
+            first >= *start && end <= u32::from(*start) + u32::from(*len)
+        };
+        let is_lendable = count > 0 && LENDABLE.iter().any(is_within);
+        // Such a device reaches no memory, so no access to its ports can break memory safety.
+        is_lendable.then(|| Self::new(Window::Ports { first }, usize::from(count)))
+    }
+}
+
 impl crate::x86_64::serial::Port {
     /// The registers of the port, for the driver that receives from it. The early console goes on
     /// sending through the same port: each keeps to its own direction.

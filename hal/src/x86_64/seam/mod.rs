@@ -1,15 +1,14 @@
 //! The metal backend of the seam (see `machine.rs`): the same names as `sim::seam`.
 
-mod clock;
 mod dma;
+mod line;
 mod listed;
 mod message;
 mod mmio;
 mod runs;
 
-pub(crate) use clock::ClockSource;
-pub use clock::set_ticks_per_second;
 pub(crate) use dma::{DmaMemory, DmaSpace, LentMemory, RingMemory};
+pub(crate) use line::pci_line;
 pub(crate) use message::MessageVector;
 pub use mmio::Mapping;
 pub(crate) use mmio::{WeakWindow, Window, configuration_ports};

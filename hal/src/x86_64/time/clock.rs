@@ -34,7 +34,7 @@ pub(super) fn set_rate(hz: u64) -> Option<()> {
     let to_ns = Ratio::new(NS_PER_SECOND, hz)?;
     let from_ns = Ratio::new(hz, NS_PER_SECOND)?;
     CONVERSION.call_once(|| Conversion { hz, to_ns, from_ns });
-    crate::x86_64::seam::set_ticks_per_second(core::num::NonZeroU64::new(hz)?);
+    crate::tsc::set_ticks_per_second(core::num::NonZeroU64::new(hz)?);
     Some(())
 }
 

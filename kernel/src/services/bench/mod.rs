@@ -1,12 +1,16 @@
 //! The benchmark: what the kernel measures of itself, then the ring-3 suite `bench`, then the
 //! table.
 
+mod authority;
+mod net;
 mod ring3;
 mod storage;
 mod wake;
 
 use self::wake::Budget;
+use super::commit_log;
 use super::console;
+use super::net::NetError;
 use super::program::{Program, StartError};
 use super::report;
 use super::results;
@@ -72,6 +76,9 @@ pub enum BenchError {
     /// A disk failed.
     #[error("a disk to be measured failed: {0}")]
     Disk(StorageError),
+    /// The peer of the network's figures did not do as it should.
+    #[error("the network could not be measured: {0}")]
+    Network(NetError),
     /// Nothing was measured.
     #[error("no figures: does the filter fit any name?")]
     NoFigures,
@@ -98,10 +105,17 @@ pub async fn run(plan: &Plan) -> Result<(), BenchError> {
 }
 
 async fn measure_all(plan: &Plan) -> Result<(), BenchError> {
+    // Until then the log task measures what was booted, which would be in every figure.
+    crate::authority::log::placed().await;
     own_figures(plan).await?;
+    authority::figures(plan).await;
     storage::figures(plan).await?;
+    net::figures(plan).await?;
     ring3::figures(plan).await?;
-    suite(plan).await
+    let kept = commit_log::status().statistics;
+    let taken = suite(plan).await;
+    authority::groups(plan, kept);
+    taken
 }
 
 /// What only the kernel can measure.

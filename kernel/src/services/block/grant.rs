@@ -5,6 +5,7 @@ use crate::devices::{self, Block, OpenError};
 use alloc::string::String;
 use alloc::vec::Vec;
 use drivers::storage::Writable;
+use kernel_text::gifts;
 use thiserror_no_std::Error;
 
 /// The word before a disk's name.
@@ -35,23 +36,17 @@ pub enum GrantError {
 
 /// Takes the disks out of a program's arguments.
 pub fn grants(arguments: &[String]) -> Result<(Vec<String>, Vec<Grant>), GrantError> {
-    let (mut rest, mut disks) = (Vec::new(), Vec::new());
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        if word != WORD {
-            rest.push(word.clone());
-            continue;
-        }
-        let meant = words.next().ok_or(GrantError::NoName)?;
+    let (rest, meant) = gifts::take_out(arguments, WORD).ok_or(GrantError::NoName)?;
+    let disks = meant.into_iter().map(|meant| {
         let (name, access) = match meant.split_once(':') {
-            None => (meant.as_str(), Writable::No),
+            None => (meant, Writable::No),
             Some((name, "ro")) => (name, Writable::No),
             Some((name, "rw")) => (name, Writable::Yes),
-            Some(_) => return Err(GrantError::Access(meant.clone())),
+            Some(_) => return Err(GrantError::Access(meant.into())),
         };
         let opened = devices::open(name, access);
         let disk = opened.map_err(|error| GrantError::Disk(name.into(), error))?;
-        disks.push(Grant { name: name.into(), disk });
-    }
-    Ok((rest, disks))
+        Ok(Grant { name: name.into(), disk })
+    });
+    Ok((rest, disks.collect::<Result<_, _>>()?))
 }

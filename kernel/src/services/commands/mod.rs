@@ -1,8 +1,14 @@
 //! The shell's commands: what each is called, what it does.
 
+mod caps;
+mod commits;
 mod disks;
 mod files;
 mod health;
+mod http;
+mod net;
+mod ping;
+mod syslog;
 mod unbroken;
 
 use super::bench::{self, Plan};
@@ -34,8 +40,6 @@ pub struct Shell {
 
 /// Log lines shown.
 const LOG_SHOWN: usize = 20;
-/// SysLog records shown.
-const SYSLOG_SHOWN: u64 = 16;
 
 /// Name and arguments, and what it is for, in the order of `help`.
 const HELP: &[(&str, &str)] = &[
@@ -44,9 +48,16 @@ const HELP: &[(&str, &str)] = &[
     ("tasks [CORE]", "each task: polls, time spent, longest poll"),
     ("mem", "frames, heap, processes"),
     ("log [LEVEL]", "last lines of the kernel log, or set its level (off … trace)"),
-    ("syslog [CORE]", "last system calls of a core"),
+    ("syslog [CORE [COUNT]]", "what each core has recorded; last system calls of one"),
+    ("caps [PROCESS]", "processes; what one holds, and what was derived from that"),
+    ("commits [COUNT]", "how the log is kept; the last changes of authority"),
+    ("commits verify|sync|state", "replay it and compare; make it durable; all that is held"),
+    ("commits new PARTITION", "begin a new log there, whatever there was"),
     ("programs", "ring-3 programs that can be run"),
-    ("run NAME [ARG…] [--disk DISK[:ro|:rw]]", "run one, with these disks; Ctrl-C kills it"),
+    (
+        "run NAME [ARG…] [--disk DISK[:ro|:rw]] [--net] [--device NAME] [--ports FIRST+COUNT]",
+        "run one, with these; Ctrl-C kills it",
+    ),
     ("bench [quick] [PREFIX]", "measure, and show the table"),
     ("pci", "functions on the bus, and their drivers"),
     ("disks", "disks and partitions"),
@@ -65,6 +76,11 @@ const HELP: &[(&str, &str)] = &[
     ("rm VOLUME:/PATH", "remove a file or an empty directory"),
     ("mkdir VOLUME:/PATH", "make a directory"),
     ("health DISK", "what a disk says of itself, and what its queues have done"),
+    ("net", "interfaces: devices, addresses, what has passed"),
+    ("net NAME poll|msix|adaptive", "how arrivals are noticed"),
+    ("ping HOST [COUNT]", "echo requests, until Ctrl-C or so many"),
+    ("http get URL", "fetch: status, bytes, SHA-256, speed; short texts are shown"),
+    ("http put URL BYTES", "send bytes that say where they belong"),
     ("uptime", "how long since the kernel's entry"),
     ("reboot, poweroff", "leave"),
     ("panic", "stop the kernel with an epitaph"),
@@ -86,11 +102,24 @@ pub async fn run(shell: &Shell, line: &str) {
         ("mem", []) => console::say_all(listings::memory().lines()),
         ("log", []) => console::say_all(recent::last(LOG_SHOWN)),
         ("log", [level]) => set_level(level),
-        ("syslog", []) => syslog(CoreId(0)),
+        ("syslog", []) => syslog::list().await,
         ("syslog", [core]) => match core_named(core) {
-            Some(core) => syslog(core),
+            Some(core) => syslog::show(core, None).await,
             None => no_core(core),
         },
+        ("syslog", [core, count]) => match (core_named(core), count.parse()) {
+            (Some(core), Ok(count)) => syslog::show(core, Some(count)).await,
+            (Some(_), Err(_)) => console::say(format_args!("`{count}` is no number of records")),
+            (None, _) => no_core(core),
+        },
+        ("caps", []) => caps::list().await,
+        ("caps", [process]) => told("caps", caps::show(process).await),
+        ("commits", []) => told("commits", commits::list(None).await),
+        ("commits", ["verify"]) => told("commits", commits::verify().await),
+        ("commits", ["sync"]) => told("commits", commits::sync().await),
+        ("commits", ["state"]) => commits::state().await,
+        ("commits", ["new", name]) => told("commits", commits::begin(name).await),
+        ("commits", [count]) => told("commits", commits::list(Some(count)).await),
         ("programs", []) => programs(),
         ("run", [name, arguments @ ..]) => run_program(name, arguments).await,
         ("run", []) => console::say("run: which program? `programs` lists them"),
@@ -122,6 +151,12 @@ pub async fn run(shell: &Shell, line: &str) {
             told("hexdump", disks::hexdump(disk, lba, Some(blocks)).await);
         }
         ("health", [disk]) => told("health", disks::health(disk).await),
+        ("net", []) => told("net", net::list().await),
+        ("net", [name, mode]) => told("net", net::set_mode(name, mode).await),
+        ("ping", [host]) => told("ping", ping::ping(host, None).await),
+        ("ping", [host, count]) => told("ping", ping::ping(host, Some(count)).await),
+        ("http", ["get", url]) => told("http", http::get(url).await),
+        ("http", ["put", url, bytes]) => told("http", http::put(url, bytes).await),
         ("uptime", []) => console::say(listings::uptime()),
         ("reboot", []) => {
             console::say("reboot");
@@ -167,14 +202,6 @@ fn core_named(text: &str) -> Option<CoreId> {
 
 fn no_core(text: &str) {
     console::say(format_args!("no core `{text}`: they are 0 to {}", platform::core_count() - 1));
-}
-
-fn syslog(core: CoreId) {
-    if platform::of(core).syslog.head() == 0 {
-        console::say(format_args!("no system calls on {core} yet; `cores` counts them"));
-    } else {
-        console::say_all(listings::syslog(core, SYSLOG_SHOWN).lines());
-    }
 }
 
 fn set_level(name: &str) {
