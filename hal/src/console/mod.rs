@@ -19,6 +19,6 @@ pub mod painter;
 pub use grid::Ink;
 #[cfg(target_os = "none")]
 pub use output::{
-    Epitaph, Logged, attach_screen, epitaph, init, observe_log, parse_level, print, print_in,
-    print_line, set_clock, set_level,
+    Displaced, Epitaph, Logged, Place, attach_screen, begin_line, continue_line, epitaph, init,
+    observe_log, parse_level, print, print_in, print_line, set_clock, set_level,
 };

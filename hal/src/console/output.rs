@@ -41,10 +41,20 @@ struct Screen {
     grid: Grid,
     /// The last text shown did not end its line: a prompt, a half-typed command.
     mid_line: bool,
+    /// How often something was shown.
+    shown: u64,
 }
 
+/// Where a line that is being typed stands, until something else is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u64);
+
+/// Something else was shown after the line that is being typed: it is to be drawn again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Displaced;
+
 static SCREEN: InterruptLock<Screen> =
-    InterruptLock::new(Screen { painter: None, grid: Grid::new(), mid_line: false });
+    InterruptLock::new(Screen { painter: None, grid: Grid::new(), mid_line: false, shown: 0 });
 static CLOCK: Once<fn() -> u64> = Once::new();
 /// Sees each log line.
 pub type Observer = fn(&Logged<'_>);
@@ -144,6 +154,33 @@ pub fn print_line(text: fmt::Arguments<'_>) {
     show_line(&[(Ink::Plain, line.as_str())]);
 }
 
+/// Draws a line that is being typed, on a line of its own, and says where it stands. `None`: the
+/// console could not be had.
+pub fn begin_line(text: &str) -> Option<Place> {
+    let mut screen = lock()?;
+    if screen.mid_line {
+        put(&mut screen, &[(Ink::Plain, "\n")]);
+    }
+    put(&mut screen, &[(Ink::Plain, text)]);
+    Some(Place(screen.shown))
+}
+
+/// Goes on with the line at `place`, unless something else was shown since.
+///
+/// # Errors
+/// Something was: nothing is written.
+pub fn continue_line(place: &mut Place, text: &str) -> Result<(), Displaced> {
+    let mut screen = lock().ok_or(Displaced)?;
+    if screen.shown != place.0 {
+        return Err(Displaced);
+    }
+    if !text.is_empty() {
+        put(&mut screen, &[(Ink::Plain, text)]);
+        place.0 = screen.shown;
+    }
+    Ok(())
+}
+
 /// [`show`] on a line of its own.
 fn show_line(pieces: &[(Ink, &str)]) {
     let Some(mut screen) = lock() else { return };
@@ -176,6 +213,7 @@ fn lock() -> Option<InterruptLockGuard<'static, Screen>> {
 }
 
 fn put(screen: &mut Screen, pieces: &[(Ink, &str)]) {
+    screen.shown += 1;
     if let Some(mut port) = serial::panic_writer(Port::Com1) {
         for (_, text) in pieces {
             let _ = port.write_str(text);

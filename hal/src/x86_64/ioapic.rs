@@ -179,8 +179,10 @@ impl Chip {
         let wanted = WANTED.get(gsi as usize).map_or(ENTRY_MASKED, |w| w.load(Ordering::Acquire));
         let wanted = sharing::masked_or_open(gsi, wanted);
         let register = REDIRECTION + 2 * (gsi - self.gsi_base);
-        // Masked while the halves disagree.
-        self.write(register, ENTRY_MASKED as u32);
+        // Masked while the halves disagree, but never of another trigger mode meanwhile: an
+        // edge-triggered entry that is masked forgets what asks (82093AA, 3.2.4), and a level that
+        // began just then would never be seen.
+        self.write(register, (wanted | ENTRY_MASKED) as u32);
         self.write(register + 1, (wanted >> 32) as u32);
         self.write(register, wanted as u32);
     }

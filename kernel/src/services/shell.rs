@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use executor::Priority;
 use executor::sync::Notify;
 use futures_util::future::{Either, select};
+use hal::console::Place;
 use kernel_text::options::Exit;
 use protocols::line_editor::{Feedback, LineEditor};
 
@@ -48,18 +49,37 @@ async fn run(shell: Shell) {
     log::warn!("shell: there is no input any more");
 }
 
+/// The prompt and what was typed after it, as they stand on the console.
+struct Typed(Option<Place>);
+
+impl Typed {
+    /// Draws them on a line of their own.
+    fn draw(line: &str) -> Self {
+        Self(hal::console::begin_line(&format!("{PROMPT}{line}")))
+    }
+
+    /// Shows `text` there. If something else was shown meanwhile, all is drawn again instead:
+    /// `line` is what was typed by now.
+    fn show(&mut self, text: &str, line: &str) {
+        let shown = self.0.as_mut().map(|place| hal::console::continue_line(place, text));
+        if shown != Some(Ok(())) {
+            *self = Self::draw(line);
+        }
+    }
+}
+
 /// One line; `None` if there is no more input.
 async fn read_line(input: &mut Input, editor: &mut LineEditor) -> Option<String> {
-    console::raw(PROMPT);
     DISTURBED.take();
     PROMPTING.store(true, Relaxed);
+    let mut typed = Typed::draw(editor.line());
     let line = loop {
         let byte = {
             let next = pin!(input.next());
             match select(next, pin!(DISTURBED.wait())).await {
                 Either::Left((byte, _)) => byte,
                 Either::Right(((), _)) => {
-                    console::raw(&format!("{PROMPT}{}", editor.line()));
+                    typed.show("", editor.line());
                     continue;
                 }
             }
@@ -68,15 +88,23 @@ async fn read_line(input: &mut Input, editor: &mut LineEditor) -> Option<String>
         let before = editor.line().len();
         match editor.feed(byte) {
             Feedback::Nothing => {}
-            Feedback::Echo(byte) => console::raw(char::from(byte).encode_utf8(&mut [0; 4])),
-            Feedback::Erase => console::raw("\u{8} \u{8}"),
+            Feedback::Echo(byte) => {
+                typed.show(char::from(byte).encode_utf8(&mut [0; 4]), editor.line());
+            }
+            Feedback::Erase => typed.show("\u{8} \u{8}", editor.line()),
             Feedback::Redraw => {
                 let blank = " ".repeat(before);
-                console::raw(&format!("\r{PROMPT}{blank}\r{PROMPT}{}", editor.line()));
+                let line = editor.line();
+                typed.show(&format!("\r{PROMPT}{blank}\r{PROMPT}{line}"), line);
             }
             Feedback::Bell => hal::serial::send(hal::serial::Port::Com1, b"\x07"),
-            Feedback::Interrupt => console::raw(&format!("^C\n{PROMPT}")),
+            Feedback::Interrupt => {
+                typed.show("^C", "");
+                typed = Typed::draw("");
+            }
             Feedback::Submit => {
+                // A command stands whole before its answer.
+                typed.show("", editor.line());
                 let line = String::from(editor.line());
                 editor.start();
                 break Some(line);
