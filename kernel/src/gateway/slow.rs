@@ -7,14 +7,13 @@ use crate::ipc::mail;
 use crate::ipc::{Endpoint, Notification};
 use crate::platform::Pollux;
 use crate::process::object::Object;
-use crate::process::run::{SLICE_US, Stay};
+use crate::process::run::{SLICE, Stay};
 use crate::process::thread::{Leave, State, Thread};
 use crate::process::{End, limits, reclaim};
 use alloc::sync::Arc;
 use alloc::vec;
 use core::future::Future;
 use executor::Instant;
-use futures_util::future::{Either, select};
 use hal::x86_64::time::clock;
 use hal::x86_64::user::{Registers, copy};
 use protocols::abi::{
@@ -30,7 +29,7 @@ pub async fn serve(thread: &Arc<Thread>) -> End {
     let mut turn = clock::now();
     loop {
         // Calls that never wait must not keep the core from others.
-        if clock::now() - turn > clock::us_to_ticks(SLICE_US) {
+        if clock::now() - turn > SLICE.ticks() {
             executor::yield_now().await;
             turn = clock::now();
         }
@@ -222,20 +221,10 @@ pub async fn while_held<T>(
     deadline: u64,
     future: impl Future<Output = T>,
 ) -> Result<T, Error> {
-    let lost = async {
-        loop {
-            let next = thread.process.bereft.next();
-            if thread.process.handles.inspect(handle).is_err() {
-                break;
-            }
-            next.wait().await;
-        }
-    };
-    let (lost, future) = (core::pin::pin!(lost), core::pin::pin!(until(deadline, future)));
-    match select(lost, future).await {
-        Either::Left(((), _)) => Err(Error::BadHandle),
-        Either::Right((result, _)) => result,
-    }
+    let mut future = core::pin::pin!(until(deadline, future));
+    let process = &thread.process;
+    let is_held = || process.handles.inspect(handle).map(|_| ());
+    process.bereft.poll_while(is_held, |context| future.as_mut().poll(context)).await?
 }
 
 pub(super) fn protection(raw: u64) -> Result<Protection, Error> {

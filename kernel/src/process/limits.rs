@@ -82,7 +82,9 @@ pub fn object_pages_max() -> u64 {
 /// and how many there may be beside those before the oldest make way to a checkpoint. Each is some
 /// 200 bytes of the heap.
 pub fn kept_records() -> u64 {
-    (total_frames() / RECORD_FRAMES).clamp(*RECORDS.start(), *RECORDS.end())
+    // Asked by every system call that waits.
+    static KEPT: spin::Once<u64> = spin::Once::new();
+    *KEPT.call_once(|| (total_frames() / RECORD_FRAMES).clamp(*RECORDS.start(), *RECORDS.end()))
 }
 
 /// Whether there is memory for one more kernel object that ring 3 asks for.

@@ -8,11 +8,12 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use hal::x86_64::time::{clock, timer};
+use hal::x86_64::time::clock::{self, Span};
+use hal::x86_64::time::timer;
 use hal::x86_64::{cpu, exceptions::TrapFrame, interrupts, user};
 
 /// How long a thread may stay in ring 3 before every other task of the core has had its turn.
-pub const SLICE_US: u64 = 2_000;
+pub static SLICE: Span = Span::of_us(2_000);
 
 /// Runs a thread until it needs its task.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ fn enter(here: &Here, thread: ThreadRef) -> ThreadRef {
         interrupts::enable();
         return thread;
     }
-    let end = clock::now() + clock::us_to_ticks(SLICE_US);
+    let end = clock::now() + SLICE.ticks();
     let next = here.executor.next_deadline().map_or(end, |deadline| deadline.0.min(end));
     here.stay_end.store(next, core::sync::atomic::Ordering::Relaxed);
     timer::arm(next);

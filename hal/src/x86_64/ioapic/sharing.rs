@@ -17,10 +17,10 @@ use crate::interrupt::{InterruptControl, InterruptError, InterruptLatch};
 use crate::x86_64::interrupt::{self, Latch, Vector};
 use crate::x86_64::lines::{Change, Left, Owner, SharedLine, Verdict, Wants};
 use crate::x86_64::madt::Line;
-use crate::x86_64::time::clock;
+use crate::x86_64::time::clock::{self, Span};
 
 /// How soon after a line was opened an interrupt counts as one that was there all the time.
-const AT_ONCE_US: u64 = 50;
+static AT_ONCE: Span = Span::of_us(50);
 /// How many looks in a storm there are to one trial.
 const TRIAL_EVERY: u32 = 1_000;
 
@@ -58,8 +58,7 @@ pub(in crate::x86_64) fn fired(gsi: u32) {
     if let Some(chip) = IO_APICS.get().and_then(|io_apics| io_apics.chip_of(gsi)) {
         chip.mask_entry(gsi, wanted);
     }
-    let at_once = clock::us_to_ticks(AT_ONCE_US);
-    let verdict = line.fired(now, at_once, |latch| {
+    let verdict = line.fired(now, AT_ONCE.ticks(), |latch| {
         interrupt::raise(latch);
     });
     if verdict == Verdict::Storm {

@@ -62,6 +62,40 @@ pub fn us_to_ticks(us: u64) -> u64 {
     ns_to_ticks(us.saturating_mul(1_000))
 }
 
+/// A span of time whose ticks are worked out once: for hot paths.
+#[derive(Debug)]
+pub struct Span {
+    us: u64,
+    /// 0: not worked out yet.
+    ticks: AtomicU64,
+}
+
+impl Span {
+    /// So many microseconds.
+    pub const fn of_us(us: u64) -> Self {
+        Self { us, ticks: AtomicU64::new(0) }
+    }
+
+    /// The same as ticks, rounded up.
+    #[inline]
+    pub fn ticks(&self) -> u64 {
+        match self.ticks.load(Ordering::Relaxed) {
+            0 => self.work_out(),
+            ticks => ticks,
+        }
+    }
+
+    #[cold]
+    fn work_out(&self) -> u64 {
+        let ticks = us_to_ticks(self.us);
+        // Before calibration it is a guess.
+        if CONVERSION.is_completed() {
+            self.ticks.store(ticks, Ordering::Relaxed);
+        }
+        ticks
+    }
+}
+
 /// Tells the clock the date at boot, in seconds since 1970 UTC, as the loader read it; `ticks` is
 /// when that was.
 pub fn set_boot_date(unix_seconds: u64, ticks: u64) {

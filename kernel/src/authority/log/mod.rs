@@ -143,7 +143,7 @@ pub async fn keep_up() {
             chain_some();
             executor::yield_now().await;
         } else if is_disk_behind() || is_full() {
-            released.wait().await;
+            released.await;
         }
     }
 }
@@ -165,7 +165,7 @@ pub async fn records(after: u64) -> Vec<Chained> {
                 return kept.records.iter().skip(skip).cloned().collect();
             }
         }
-        news.wait().await;
+        news.await;
     }
 }
 

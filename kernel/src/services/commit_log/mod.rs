@@ -173,7 +173,7 @@ pub async fn sync(sequence: u64) -> Result<(), NotDurable> {
                 Phase::Looking | Phase::Kept => {}
             }
         }
-        change.wait().await;
+        change.await;
     }
 }
 
@@ -192,7 +192,7 @@ pub async fn rest() {
             if STATUS.lock().phase != Phase::Kept {
                 return;
             }
-            change.wait().await;
+            change.await;
         }
     };
     if executor::timeout::<Pollux, _>(limit, ended).await.is_err() {

@@ -21,8 +21,8 @@ use crate::ipc::Notification;
 use crate::ipc::service::Request;
 use crate::process::object::Object;
 use alloc::sync::Arc;
-use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::future::Future;
+use core::pin::pin;
 use core::task::{Context, Poll};
 use hal::dma::SharedPages;
 use places::Place;
@@ -143,26 +143,9 @@ impl Session {
     /// session's.
     pub async fn while_held<T>(
         &self,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Result<T, Gone> {
-        loop {
-            // Taken before the look: what is revoked after that is announced to this wait.
-            let bereft = authority::kernel_bereft().next();
-            let mut bereft = bereft.wait();
-            let polled = poll_fn(|context| {
-                if let Err(gone) = self.check_held() {
-                    return Poll::Ready(Some(Err(gone)));
-                }
-                if let Poll::Ready(done) = poll(context) {
-                    return Poll::Ready(Some(Ok(done)));
-                }
-                Pin::new(&mut bereft).poll(context).map(|()| None)
-            });
-            // Without anything: something was revoked, perhaps something of others.
-            if let Some(polled) = polled.await {
-                return polled;
-            }
-        }
+        authority::kernel_bereft().poll_while(|| self.check_held(), poll).await
     }
 
     /// Carries `work` on as long as the client wants it.
