@@ -6,7 +6,8 @@
 //!   (cheap to clone, any core)                 └─> ahci::Disk
 //! ```
 //!
-//! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so.
+//! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so
+//! and its clones, which share one seal, are not [sealed](BlockHandle::seal).
 //! It stays valid when the device goes away: every operation then gives [`StorageError::Gone`].
 
 use alloc::boxed::Box;
@@ -14,6 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::{Future, ready};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use executor::Platform;
 use futures_util::future::Either;
@@ -59,12 +61,20 @@ pub struct BlockHandle<P> {
     name: Arc<str>,
     first: Lba,
     info: StorageInfo,
+    /// Nothing is to be written for now.
+    sealed: Arc<AtomicBool>,
 }
 
 impl<P> Clone for BlockHandle<P> {
     fn clone(&self) -> Self {
-        let Self { device, name, first, info } = self;
-        Self { device: device.clone(), name: name.clone(), first: *first, info: info.clone() }
+        let Self { device, name, first, info, sealed } = self;
+        Self {
+            device: device.clone(),
+            name: name.clone(),
+            first: *first,
+            info: info.clone(),
+            sealed: sealed.clone(),
+        }
     }
 }
 
@@ -78,7 +88,8 @@ impl<P: Platform> BlockHandle<P> {
     /// All of `device`.
     pub fn new(name: String, device: Device<P>) -> Self {
         let info = ask!(&device, device => device.info().clone());
-        Self { device: Arc::new(device), name: name.into(), first: Lba(0), info }
+        let sealed = Arc::default();
+        Self { device: Arc::new(device), name: name.into(), first: Lba(0), info, sealed }
     }
 
     /// `blocks` blocks of it, from `first` on. `None`: it does not have them.
@@ -87,7 +98,7 @@ impl<P: Platform> BlockHandle<P> {
         if blocks == 0 || end.0 > self.info.blocks {
             return None;
         }
-        let mut part = self.clone();
+        let mut part = self.apart();
         part.name = name.into();
         part.first = self.first.checked_add(first.0)?;
         part.info.blocks = blocks;
@@ -100,6 +111,27 @@ impl<P: Platform> BlockHandle<P> {
         let mut handle = self.clone();
         handle.info.writable = Writable::No;
         handle
+    }
+
+    /// The same blocks through a handle that a seal of this one does not concern.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { sealed: Arc::default(), ..self.clone() }
+    }
+
+    /// From now on, nothing is written through this handle and its clones, wherever they are; or it
+    /// is again. What the device was told before may still be under way.
+    pub fn seal(&self, sealed: bool) {
+        self.sealed.store(sealed, Ordering::Release);
+    }
+
+    /// Whether it may be written through this handle.
+    #[inline]
+    fn check_writable(&self) -> Result<(), StorageError> {
+        if self.info.writable == Writable::No || self.sealed.load(Ordering::Acquire) {
+            return Err(StorageError::ReadOnly);
+        }
+        Ok(())
     }
 
     /// What it is called.
@@ -131,8 +163,8 @@ impl<P: Platform> BlockHandle<P> {
     /// range of a handle lies inside of its device, and its access is no more than the device's.
     #[inline]
     fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<(Lba, u32), StorageError> {
-        if what == Transfer::Write && self.info.writable == Writable::No {
-            return Err(StorageError::ReadOnly);
+        if what == Transfer::Write {
+            self.check_writable()?;
         }
         let blocks = self.info.blocks_of(lba, bytes)?;
         Ok((self.locate(lba)?, blocks))
@@ -177,9 +209,7 @@ impl<P: Platform> StorageDevice for BlockHandle<P> {
     }
 
     async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
-        if self.info.writable == Writable::No {
-            return Err(StorageError::ReadOnly);
-        }
+        self.check_writable()?;
         if lba.checked_add(blocks).is_none_or(|end| end.0 > self.info.blocks) {
             return Err(StorageError::OutOfRange);
         }

@@ -20,15 +20,9 @@ pub fn forget(name: &str) {
 /// What the kernel itself writes to right now.
 static RESERVED: spin::Mutex<Option<String>> = spin::Mutex::new(None);
 
-/// Says that the kernel keeps its log on the partition `name` from now on: nobody else gets to write
-/// to it, nor to the disk it is on, until that is [over](release). Who can already, can.
-pub fn reserve(name: &str) {
-    *RESERVED.lock() = Some(name.into());
-}
-
-/// It no longer does.
-pub fn release() {
-    *RESERVED.lock() = None;
+/// Says on which partition the kernel keeps its log from now on.
+pub fn reserve(name: Option<&str>) {
+    *RESERVED.lock() = name.map(String::from);
 }
 
 /// The partition that the kernel keeps its log on.

@@ -125,6 +125,23 @@ fn order(name: &str) -> Vec<(String, u64)> {
     parts
 }
 
+/// The kernel keeps its log on the partition `name` from now on: nobody else can write to it, nor to
+/// the disk it is on, until that is [over](release_log); not even who was allowed to before.
+pub fn reserve_log(name: &str) {
+    access::reserve(Some(name));
+    seal_what_is_reserved();
+}
+
+/// It no longer does.
+pub fn release_log() {
+    access::reserve(None);
+    seal_what_is_reserved();
+}
+
+fn seal_what_is_reserved() {
+    listed().iter().for_each(|listed| listed.block.seal(listed.in_use().is_some()));
+}
+
 /// All whole disks, with the access that is allowed.
 pub fn disks() -> Vec<Block> {
     listed().iter().filter(|listed| listed.is_whole()).map(Listed::block).collect()
@@ -153,11 +170,11 @@ pub fn open(name: &str, access: Writable) -> Result<Block, OpenError> {
     }
 }
 
-/// The partitions of that type and their own GUIDs, with all the access that their devices give:
-/// for what the kernel keeps in a partition of its own type.
+/// The partitions of that type and their own GUIDs, with all the access that their devices give,
+/// whoever else may not write: for what the kernel keeps in a partition of its own type.
 pub fn partitions_of(kind: Guid) -> Vec<(Block, Guid)> {
     let of_kind = listed().into_iter().filter(|one| one.kind == Some(kind));
-    of_kind.filter_map(|one| Some((one.block, one.id?))).collect()
+    of_kind.filter_map(|one| Some((one.block.apart(), one.id?))).collect()
 }
 
 /// Says whether the shell and ring 3 may write to the disk or partition `name`, as long as it is

@@ -24,8 +24,9 @@ use crate::platform::Pollux;
 use alloc::vec::Vec;
 use drivers::completion::CompletionMode;
 
-pub use access::{release as release_log, reserve as reserve_log};
-pub use disks::{Listed, OpenError, allow, disks, listed, open, partitions_of};
+pub use disks::{
+    Listed, OpenError, allow, disks, listed, open, partitions_of, release_log, reserve_log,
+};
 pub use drive::{functions, release, settled, start, stop, without_driver};
 pub use kinds::edu;
 pub use nics::nics;

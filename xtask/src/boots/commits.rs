@@ -57,7 +57,7 @@ pub(super) const BOOTS: &[Boot] = &[
         name: "commits.go-on",
         words: TESTS,
         disks: SOUND,
-        expect: Expect::StatusAfter(SUCCESS, &["42 records of 1 boots verified"]),
+        expect: Expect::StatusAfter(SUCCESS, &["verified: epoch 1, 42 records"]),
         limit: 300,
         ..PLAIN
     },

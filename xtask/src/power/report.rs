@@ -1,5 +1,5 @@
-//! What the kernel says of its CommitLog: when it starts, `commits: DISK: N records of B boots
-//! verified, chain H`; when it is asked, `commits: epoch E, N records, chain H, state S`.
+//! What the kernel says of its CommitLog: when it starts, `commits: DISK: verified: epoch E,
+//! N records, chain H`; when it is asked, `commits: epoch E, N records, chain H, state S`.
 
 use anyhow::{Context, Result, bail};
 use protocols::axiom::Hash;
@@ -46,8 +46,8 @@ impl Verified {
             if words.starts_with("empty: a new log begins there") {
                 return Some(Self::default());
             }
-            let (counts, _) = words.split_once(" boots verified")?;
-            let (records, boots) = counts.split_once(" records of ")?;
+            let (boots, rest) = words.strip_prefix("verified: epoch ")?.split_once(", ")?;
+            let (records, _) = rest.split_once(" records, ")?;
             Some(Self { records: records.parse().ok()?, boots: boots.parse().ok()? })
         })
     }
@@ -87,11 +87,11 @@ mod tests {
     #[test]
     fn what_was_verified_is_read() {
         let said =
-            "x\n[1.0] core0 info  y: commits: nvme1n1p1: 52 records of 3 boots verified, chain 0\n";
+            "x\n[1.0] core0 info  y: commits: nvme1n1p1: verified: epoch 3, 52 records, chain 0\n";
         assert_eq!(Verified::said(said), Some(Verified { records: 52, boots: 3 }));
         let new = "commits: nvme1n1p1: empty: a new log begins there\n";
         assert_eq!(Verified::said(new), Some(Verified::default()));
-        assert_eq!(Verified::said("commits: nvme1n1p1: 5 records of 3 boo"), None);
+        assert_eq!(Verified::said("commits: nvme1n1p1: verified: epoch 3, 5"), None);
     }
 
     #[test]

@@ -83,10 +83,12 @@ pub async fn open() -> Beginning {
 
 fn go_on(disk: Disk, log: Log) -> Beginning {
     let name = disk.name();
+    let mut is_flawed = false;
     for (slot, flaw) in log.headers.iter().enumerate() {
         if let Err(flaw) = flaw
             && *flaw != HeaderFlaw::Blank
         {
+            is_flawed = true;
             let block = log.header.geometry.header(slot);
             log::warn!(
                 "commits: {name}: the header in block {block} {flaw}: the other one is used"
@@ -100,8 +102,20 @@ fn go_on(disk: Disk, log: Log) -> Beginning {
     if let Tail::Torn(damage) = log.tail {
         log::warn!("commits: {name}: a torn tail was dropped, nothing of it was durable: {damage}");
     }
+    if is_flawed {
+        // A header is written when all before it was flushed, and nothing is until it was.
+        let why = match log.tail {
+            Tail::Torn(_) => {
+                "no power cut leaves both: the log was changed, or its disk is failing"
+            }
+            _ => {
+                "if that header was the newer one, durable records after the last one may be missing"
+            }
+        };
+        log::warn!("commits: {name}: {why}");
+    }
     log::info!(
-        "commits: {name}: {end} records of {} boots verified, chain {}",
+        "commits: {name}: verified: epoch {}, {end} records, chain {}",
         log.replay.state().epoch(),
         log.end.hash
     );

@@ -230,7 +230,7 @@ impl fmt::Display for Status {
             let us = |ticks: u64| ticks_to_ns(ticks) / 1000;
             write!(
                 f,
-                "; {syncs} groups of {} records (at most {largest}), {} us (at most {}), {checkpoints} checkpoints",
+                "; groups: {syncs}, of {} records (at most {largest}), {} us (at most {}); checkpoints: {checkpoints}",
                 records / syncs,
                 us(mean),
                 us(*longest_ticks)
