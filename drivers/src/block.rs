@@ -6,8 +6,8 @@
 //!   (cheap to clone, any core)                 └─> ahci::Disk
 //! ```
 //!
-//! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so
-//! and its clones, which share one seal, are not [sealed](BlockHandle::seal).
+//! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so.
+//! Those who may write can be [counted](Writers).
 //! It stays valid when the device goes away: every operation then gives [`StorageError::Gone`].
 
 use alloc::boxed::Box;
@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::{Future, ready};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use executor::Platform;
 use futures_util::future::Either;
@@ -55,25 +55,57 @@ impl<P: Platform> Device<P> {
     }
 }
 
+/// Counts handles that may write: see [`BlockHandle::counted_by`].
+#[derive(Clone, Debug, Default)]
+pub struct Writers(Arc<AtomicUsize>);
+
+impl Writers {
+    /// How many handles there are.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// One of those that are counted.
+#[derive(Debug)]
+struct Writer(Writers);
+
+impl Writer {
+    fn new(writers: &Writers) -> Self {
+        writers.0.fetch_add(1, Ordering::Relaxed);
+        Self(writers.clone())
+    }
+}
+
+impl Clone for Writer {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// Some or all blocks of a device.
 pub struct BlockHandle<P> {
     device: Arc<Device<P>>,
     name: Arc<str>,
     first: Lba,
     info: StorageInfo,
-    /// Nothing is to be written for now.
-    sealed: Arc<AtomicBool>,
+    writer: Option<Writer>,
 }
 
 impl<P> Clone for BlockHandle<P> {
     fn clone(&self) -> Self {
-        let Self { device, name, first, info, sealed } = self;
         Self {
-            device: device.clone(),
-            name: name.clone(),
-            first: *first,
-            info: info.clone(),
-            sealed: sealed.clone(),
+            device: self.device.clone(),
+            name: self.name.clone(),
+            first: self.first,
+            info: self.info.clone(),
+            writer: self.writer.clone(),
         }
     }
 }
@@ -88,8 +120,7 @@ impl<P: Platform> BlockHandle<P> {
     /// All of `device`.
     pub fn new(name: String, device: Device<P>) -> Self {
         let info = ask!(&device, device => device.info().clone());
-        let sealed = Arc::default();
-        Self { device: Arc::new(device), name: name.into(), first: Lba(0), info, sealed }
+        Self { device: Arc::new(device), name: name.into(), first: Lba(0), info, writer: None }
     }
 
     /// `blocks` blocks of it, from `first` on. `None`: it does not have them.
@@ -98,7 +129,7 @@ impl<P: Platform> BlockHandle<P> {
         if blocks == 0 || end.0 > self.info.blocks {
             return None;
         }
-        let mut part = self.apart();
+        let mut part = self.clone();
         part.name = name.into();
         part.first = self.first.checked_add(first.0)?;
         part.info.blocks = blocks;
@@ -110,28 +141,14 @@ impl<P: Platform> BlockHandle<P> {
     pub fn read_only(&self) -> Self {
         let mut handle = self.clone();
         handle.info.writable = Writable::No;
+        handle.writer = None;
         handle
     }
 
-    /// The same blocks through a handle that a seal of this one does not concern.
+    /// The same blocks, through a handle that `writers` counts as long as it or a clone is there.
     #[must_use]
-    pub fn apart(&self) -> Self {
-        Self { sealed: Arc::default(), ..self.clone() }
-    }
-
-    /// From now on, nothing is written through this handle and its clones, wherever they are; or it
-    /// is again. What the device was told before may still be under way.
-    pub fn seal(&self, sealed: bool) {
-        self.sealed.store(sealed, Ordering::Release);
-    }
-
-    /// Whether it may be written through this handle.
-    #[inline]
-    fn check_writable(&self) -> Result<(), StorageError> {
-        if self.info.writable == Writable::No || self.sealed.load(Ordering::Acquire) {
-            return Err(StorageError::ReadOnly);
-        }
-        Ok(())
+    pub fn counted_by(&self, writers: &Writers) -> Self {
+        Self { writer: Some(Writer::new(writers)), ..self.clone() }
     }
 
     /// What it is called.
@@ -163,8 +180,8 @@ impl<P: Platform> BlockHandle<P> {
     /// range of a handle lies inside of its device, and its access is no more than the device's.
     #[inline]
     fn check(&self, what: Transfer, lba: Lba, bytes: usize) -> Result<(Lba, u32), StorageError> {
-        if what == Transfer::Write {
-            self.check_writable()?;
+        if what == Transfer::Write && self.info.writable == Writable::No {
+            return Err(StorageError::ReadOnly);
         }
         let blocks = self.info.blocks_of(lba, bytes)?;
         Ok((self.locate(lba)?, blocks))
@@ -209,7 +226,9 @@ impl<P: Platform> StorageDevice for BlockHandle<P> {
     }
 
     async fn erase(&self, what: Erase, lba: Lba, blocks: u64) -> Result<(), StorageError> {
-        self.check_writable()?;
+        if self.info.writable == Writable::No {
+            return Err(StorageError::ReadOnly);
+        }
         if lba.checked_add(blocks).is_none_or(|end| end.0 > self.info.blocks) {
             return Err(StorageError::OutOfRange);
         }

@@ -180,6 +180,7 @@ impl<'a, K: Write> Play<'a, K> {
         // A prompt with the line after it is an echo drawn again, because a log line came between.
         if new[end + PROMPT.len()..].starts_with(line) {
             self.read_to += end + PROMPT.len() + line.len();
+            self.prompted = None;
             return self.answered(line, answer, said);
         }
         if self.prompted.get_or_insert_with(Instant::now).elapsed() > GRACE {

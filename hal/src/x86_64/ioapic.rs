@@ -44,8 +44,11 @@ const REDIRECTION: u32 = 0x10;
 
 const ENTRY_MASKED: u64 = 1 << 16;
 const ENTRY_LEVEL: u64 = 1 << 15;
+/// Read-only: a core has accepted a level and not acknowledged it yet.
+const ENTRY_REMOTE_IRR: u64 = 1 << 14;
 const ENTRY_ACTIVE_LOW: u64 = 1 << 13;
 const ENTRY_NMI: u64 = 4 << 8;
+const ENTRY_VECTOR: u64 = 0xff;
 
 /// Why the I/O APICs cannot be driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -130,7 +133,12 @@ pub unsafe fn init(
         }
     }
     let isa = core::array::from_fn(|irq| madt.isa_line(irq as u8));
-    IO_APICS.call_once(|| IoApics { chips, isa, nmi });
+    let io_apics = IO_APICS.call_once(|| IoApics { chips, isa, nmi });
+    for (gsi, wanted) in (0..).zip(&WANTED) {
+        if !io_apics.is_nmi(gsi) {
+            wanted.store(io_apics.unowned(gsi), Ordering::Relaxed);
+        }
+    }
     restore();
     Ok(())
 }
@@ -179,6 +187,12 @@ impl Chip {
         let wanted = WANTED.get(gsi as usize).map_or(ENTRY_MASKED, |w| w.load(Ordering::Acquire));
         let wanted = sharing::masked_or_open(gsi, wanted);
         let register = REDIRECTION + 2 * (gsi - self.gsi_base);
+        let before = u64::from(self.read(register));
+        // It changes hands while a level is under way. The acknowledgement will name the old vector
+        // and not count; only an edge-triggered entry forgets that it is waited for.
+        if before & ENTRY_REMOTE_IRR != 0 && (before ^ wanted) & ENTRY_VECTOR != 0 {
+            self.write(register, ENTRY_MASKED as u32);
+        }
         // Masked while the halves disagree, but never of another trigger mode meanwhile: an
         // edge-triggered entry that is masked forgets what asks (82093AA, 3.2.4), and a level that
         // began just then would never be seen.
@@ -196,6 +210,18 @@ impl Chip {
 impl IoApics {
     fn chip_of(&self, gsi: u32) -> Option<&Chip> {
         self.chips.iter().flatten().find(|c| gsi >= c.gsi_base && gsi - c.gsi_base < c.lines)
+    }
+
+    fn is_nmi(&self, gsi: u32) -> bool {
+        self.nmi.get(gsi as usize / 64).is_some_and(|word| word >> (gsi % 64) & 1 != 0)
+    }
+
+    /// The entry of a line that nobody has: masked, but of the mode that it will have, so that a
+    /// level that begins before the first owner's entry is written is not lost either. Beyond the
+    /// ISA lines that is PCI's (ACPI 6.5, 5.2.12).
+    fn unowned(&self, gsi: u32) -> u64 {
+        let isa = self.isa.iter().find(|line| line.gsi == gsi);
+        isa.map_or(ENTRY_LEVEL | ENTRY_ACTIVE_LOW, entry_bits) | ENTRY_MASKED
     }
 }
 
@@ -234,7 +260,7 @@ fn usable(gsi: u32) -> Result<(), InterruptError> {
     if gsi as usize >= MAX_LINES || io_apics.chip_of(gsi).is_none() {
         return Err(no_such);
     }
-    if io_apics.nmi[gsi as usize / 64] >> (gsi % 64) & 1 != 0 {
+    if io_apics.is_nmi(gsi) {
         return Err(no_such);
     }
     Ok(())
@@ -243,7 +269,7 @@ fn usable(gsi: u32) -> Result<(), InterruptError> {
 /// The entry that leads `line` to the vector of `message`, masked.
 fn entry(line: &Line, message: &Message) -> u64 {
     let apic_id = message.address >> 12 & 0xff;
-    entry_bits(line) | apic_id << 56 | u64::from(message.data & 0xff) | ENTRY_MASKED
+    entry_bits(line) | apic_id << 56 | u64::from(message.data) & ENTRY_VECTOR | ENTRY_MASKED
 }
 
 /// An edge-triggered line that one driver owns. Dropping it masks the line, then frees the vector.

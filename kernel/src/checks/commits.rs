@@ -10,9 +10,8 @@ use crate::services::commit_log::{self, BeginError, MemoryOnly, NotDurable, Phas
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use drivers::storage::{Erase, Lba, StorageDevice, StorageError, Writable};
+use drivers::storage::Writable;
 use futures_util::future::join_all;
-use hal::dma::DmaDomain;
 
 checks! { "commits", 120:
     a_refused_log_gives_way_only_to_a_command,
@@ -107,33 +106,9 @@ async fn a_new_log_does_not_begin_over_one_in_use() -> Finding {
 }
 
 /// The blocks of a log that is not in use, as somebody who may write to them has them.
-async fn opened_for_writing(name: &str) -> Result<Block, String> {
+fn opened_for_writing(name: &str) -> Result<Block, String> {
     devices::allow(name, Writable::Yes);
-    let block = devices::open(name, Writable::Yes);
-    let block = block.map_err(|error| alloc::format!("{name}: {error}"))?;
-    let written = write_last(&block).await?;
-    ensure!(written == Ok(()), "{name}: {written:?}");
-    Ok(block)
-}
-
-/// What somebody may write to no more.
-async fn ensure_refused(block: &Block) -> Finding {
-    let written = write_last(block).await?;
-    ensure!(written == Err(StorageError::ReadOnly), "written to the log in use: {written:?}");
-    let erased = block.erase(Erase::Zero, Lba(0), block.info().blocks).await;
-    ensure!(erased == Err(StorageError::ReadOnly), "the log in use was erased: {erased:?}");
-    Ok(())
-}
-
-/// Writes what stands in the last block there again.
-async fn write_last(block: &Block) -> Result<Result<(), StorageError>, String> {
-    let (size, last) = (block.info().block_size as usize, Lba(block.info().blocks - 1));
-    let buf = DmaDomain::machine().buffer(size).map_err(|error| alloc::format!("{error}"))?;
-    let read = block.read(last, buf).await;
-    match (read.result, read.buf) {
-        (Ok(()), Some(buf)) => Ok(block.write(last, buf).await.result),
-        (result, _) => Err(alloc::format!("{last}: {result:?}")),
-    }
+    devices::open(name, Writable::Yes).map_err(|error| alloc::format!("{name}: {error}"))
 }
 
 async fn a_refused_log_gives_way_only_to_a_command() -> Finding {
@@ -146,10 +121,13 @@ async fn a_refused_log_gives_way_only_to_a_command() -> Finding {
     };
     commit()?;
     ensure!(sync().await?.is_none(), "records are durable on a log that was refused");
-    let before = opened_for_writing(name).await?;
+    let shared = opened_for_writing(name)?;
+    let begun = commit_log::begin_anew(name).await;
+    let expected = Err(BeginError::Partition(MemoryOnly::Shared));
+    ensure!(begun == expected, "while somebody may write there: {begun:?}");
+    drop(shared);
     let begun = commit_log::begin_anew(name).await;
     ensure!(begun.is_ok(), "{begun:?}");
-    ensure_refused(&before).await?;
     ensure!(devices::open(name, Writable::Yes).is_err(), "{name} can be written to");
     commit()?;
     ensure!(sync().await?.is_some(), "the new log keeps nothing: {}", commit_log::status());

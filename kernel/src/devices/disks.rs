@@ -1,11 +1,15 @@
 //! The disks and partitions there are, by name.
 
 use super::{Block, access};
+use crate::clock;
+use crate::platform::Pollux;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use drivers::block::Device;
+use drivers::block::{Device, Writers};
 use drivers::storage::{Lba, StorageDevice, Writable};
+use executor::Instant;
+use hal::x86_64::time::clock::now;
 use protocols::gpt::{Entry, Guid};
 use thiserror_no_std::Error;
 
@@ -24,19 +28,22 @@ pub struct Listed {
     pub kind: Option<Guid>,
     /// Of a partition: itself.
     id: Option<Guid>,
+    /// Who may write to it, but for the kernel itself.
+    writers: Writers,
 }
 
 impl Listed {
     pub(super) fn disk(block: Block, controller: u64, description: String) -> Self {
         let whole = String::from(block.name());
-        Self { block, whole, controller, description, kind: None, id: None }
+        let writers = Writers::default();
+        Self { block, whole, controller, description, kind: None, id: None, writers }
     }
 
     pub(super) fn partition(&self, block: Block, entry: &Entry, description: String) -> Self {
         let Self { whole, controller, .. } = self;
         let (whole, controller) = (whole.clone(), *controller);
         let (kind, id) = (Some(entry.kind), Some(entry.id));
-        Self { block, whole, controller, description, kind, id }
+        Self { block, whole, controller, description, kind, id, writers: Writers::default() }
     }
 
     /// Some of its blocks, with all the access that the device gives.
@@ -51,9 +58,11 @@ impl Listed {
 
     /// Its blocks, with the access that is allowed.
     pub fn block(&self) -> Block {
+        // Counted before the look, so that whoever reserves it meanwhile waits for this.
+        let block = self.block.counted_by(&self.writers);
         match self.access() {
-            Writable::Yes => self.block.clone(),
-            Writable::No => self.block.read_only(),
+            Writable::Yes => block,
+            Writable::No => block.read_only(),
         }
     }
 
@@ -125,23 +134,6 @@ fn order(name: &str) -> Vec<(String, u64)> {
     parts
 }
 
-/// The kernel keeps its log on the partition `name` from now on: nobody else can write to it, nor to
-/// the disk it is on, until that is [over](release_log); not even who was allowed to before.
-pub fn reserve_log(name: &str) {
-    access::reserve(Some(name));
-    seal_what_is_reserved();
-}
-
-/// It no longer does.
-pub fn release_log() {
-    access::reserve(None);
-    seal_what_is_reserved();
-}
-
-fn seal_what_is_reserved() {
-    listed().iter().for_each(|listed| listed.block.seal(listed.in_use().is_some()));
-}
-
 /// All whole disks, with the access that is allowed.
 pub fn disks() -> Vec<Block> {
     listed().iter().filter(|listed| listed.is_whole()).map(Listed::block).collect()
@@ -159,22 +151,49 @@ pub fn named(name: &str) -> Result<Listed, OpenError> {
 /// There is none, or it is to be written to and may not.
 pub fn open(name: &str, access: Writable) -> Result<Block, OpenError> {
     let listed = named(name)?;
-    match (access, listed.block.info().writable, listed.access()) {
-        (Writable::No, ..) => Ok(listed.block.read_only()),
-        (Writable::Yes, Writable::No, _) => Err(OpenError::ReadOnly),
-        (Writable::Yes, _, Writable::No) if let Some(part) = listed.in_use() => {
-            Err(OpenError::InUse(part))
+    if access == Writable::No {
+        return Ok(listed.block.read_only());
+    }
+    let block = listed.block();
+    match (block.info().writable, listed.block.info().writable) {
+        (Writable::Yes, _) => Ok(block),
+        (Writable::No, Writable::No) => Err(OpenError::ReadOnly),
+        (Writable::No, Writable::Yes) => {
+            Err(listed.in_use().map_or(OpenError::NotAllowed, OpenError::InUse))
         }
-        (Writable::Yes, _, Writable::No) => Err(OpenError::NotAllowed),
-        (Writable::Yes, ..) => Ok(listed.block),
     }
 }
 
-/// The partitions of that type and their own GUIDs, with all the access that their devices give,
-/// whoever else may not write: for what the kernel keeps in a partition of its own type.
+/// The kernel keeps its log on the partition `name` from now on: nobody else gets to write to it,
+/// nor to the disk it is on, until that is [over](release_log). Waits a moment for those who may
+/// now; whether there are none any more. If it is given up, or in vain, it is to be released.
+pub async fn reserve_log(name: &str) -> bool {
+    const WAIT_MS: u64 = 2_000;
+    let ms = clock::frequency() / 1_000;
+    access::reserve(Some(name));
+    let is_written = || {
+        let reserved = listed().into_iter().filter(|one| one.in_use().is_some());
+        reserved.map(|one| one.writers.count()).sum::<usize>() > 0
+    };
+    let finished = async {
+        while is_written() {
+            executor::sleep::<Pollux>(ms).await;
+        }
+    };
+    let limit = Instant(now().saturating_add(WAIT_MS * ms));
+    executor::timeout::<Pollux, _>(limit, finished).await.is_ok()
+}
+
+/// It no longer does.
+pub fn release_log() {
+    access::reserve(None);
+}
+
+/// The partitions of that type and their own GUIDs, with all the access that their devices give:
+/// for what the kernel keeps in a partition of its own type.
 pub fn partitions_of(kind: Guid) -> Vec<(Block, Guid)> {
     let of_kind = listed().into_iter().filter(|one| one.kind == Some(kind));
-    of_kind.filter_map(|one| Some((one.block.apart(), one.id?))).collect()
+    of_kind.filter_map(|one| Some((one.block, one.id?))).collect()
 }
 
 /// Says whether the shell and ring 3 may write to the disk or partition `name`, as long as it is

@@ -35,7 +35,7 @@ impl<T: Copy> Event<T> {
             inner.value = Some(value);
             inner.queue.take()
         };
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// What it left behind, if it has happened.
@@ -116,7 +116,7 @@ impl Announcement {
             self.times.store(self.times.load(Relaxed) + 1, Release);
             queue.take()
         };
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Waits until `poll` is ready, as long as `check` has nothing against it: it is asked before
@@ -231,8 +231,8 @@ impl Queue {
     }
 
     /// All of them, to be woken without the lock.
-    fn take(&mut self) -> Vec<Waker> {
-        self.waiting.drain(..).map(|(_, waker)| waker).collect()
+    fn take(&mut self) -> Vec<(u64, Waker)> {
+        core::mem::take(&mut self.waiting)
     }
 
     fn at(&self, ticket: u64) -> Option<usize> {

@@ -21,6 +21,9 @@ use crate::setup::Emulator;
 const BOOTING: Duration = Duration::from_secs(90);
 /// How long QEMU may take until it listens.
 const STARTING: Duration = Duration::from_secs(20);
+/// How long a prompt stands alone before it is believed to be the next, where it may as well be the
+/// beginning of an echo that is drawn again.
+const SETTLING: Duration = Duration::from_millis(300);
 /// How often the console is looked at.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -129,7 +132,11 @@ impl Session {
     /// What the line typed last answered, once the shell asks for the next.
     pub fn answer(&mut self, limit: Duration) -> Result<String> {
         let asked = self.asked.clone();
+        let mut quiet = (0, Instant::now());
         self.watch(limit, &format!("`{asked}` to come to its end"), |session, said| {
+            if quiet.0 != said.len() {
+                quiet = (said.len(), Instant::now());
+            }
             let mut from = session.read_to;
             loop {
                 let end = from + said.get(from..)?.find(PROMPT)?;
@@ -137,6 +144,9 @@ impl Session {
                 // A prompt with the line after it is an echo drawn again: a log line came between.
                 if !after.starts_with(&asked) {
                     let text = said[session.read_to..end].trim().to_owned();
+                    if may_be_cut(&text, after, &asked) && quiet.1.elapsed() < SETTLING {
+                        return None;
+                    }
                     session.read_to = end;
                     return Some(text);
                 }
@@ -238,6 +248,33 @@ impl Session {
             complaints: read(COMPLAINTS),
             took: self.start.elapsed(),
             dir: self.machine.dir.clone(),
+        }
+    }
+}
+
+/// Whether a prompt with `after` behind it may be half of an echo of `asked`, drawn again because of
+/// the log lines in `text`.
+fn may_be_cut(text: &str, after: &str, asked: &str) -> bool {
+    let is_log = !text.is_empty() && text.lines().all(|line| line.starts_with('['));
+    asked.starts_with(after) && (is_log || !after.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_cut;
+
+    #[test]
+    fn an_echo_drawn_again_may_be_half_there() {
+        let log = "[   1.000000] core0 info  a: b";
+        for (text, after, is) in [
+            (log, "", true),
+            (log, "sta", true),
+            (log, "help", false),
+            ("up 3 s", "", false),
+            ("", "", false),
+            ("program: line", "st", true),
+        ] {
+            assert_eq!(may_be_cut(text, after, "status"), is, "{text} {after}");
         }
     }
 }

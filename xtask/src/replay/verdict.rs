@@ -94,7 +94,8 @@ pub fn warnings(log: &Log) -> Vec<String> {
         warnings.push(format!("a write was cut off after the last record: {place}"));
         if is_flawed {
             // A header is written when all before it was flushed, and nothing is until it was.
-            let why = "no power cut leaves both: the log was changed, or its disk is failing";
+            let why = "one power cut does not leave both: if there were not two, the log was \
+                       changed or its disk is failing";
             warnings.push(why.to_owned());
         }
     }

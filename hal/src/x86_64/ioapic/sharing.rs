@@ -140,7 +140,9 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut shared = SHARED.lock();
         if self.line().leave(self.owner) == Left::Nobody {
-            WANTED[self.gsi as usize].store(ENTRY_MASKED, Ordering::Release);
+            let unowned =
+                IO_APICS.get().map_or(ENTRY_MASKED, |io_apics| io_apics.unowned(self.gsi));
+            WANTED[self.gsi as usize].store(unowned, Ordering::Release);
             shared.remove(&self.gsi);
             free(self.gsi);
         }

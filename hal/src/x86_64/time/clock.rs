@@ -87,9 +87,10 @@ impl Span {
 
     #[cold]
     fn work_out(&self) -> u64 {
-        let ticks = us_to_ticks(self.us);
         // Before calibration it is a guess.
-        if CONVERSION.is_completed() {
+        let is_known = CONVERSION.is_completed();
+        let ticks = us_to_ticks(self.us);
+        if is_known {
             self.ticks.store(ticks, Ordering::Relaxed);
         }
         ticks

@@ -57,11 +57,17 @@ pub async fn open() -> Beginning {
         }
     };
     // Nobody else is to write there from before it is read.
-    devices::reserve_log(disk.name());
+    let is_alone = devices::reserve_log(disk.name()).await;
     STATUS.lock().partition = Some(disk.name().into());
     let limit = Instant(now().saturating_add(clock::frequency() * OPEN_S));
-    let found = executor::timeout::<Pollux, _>(limit, disk.recover()).await;
-    match found.unwrap_or(Err(MemoryOnly::TimedOut)) {
+    let found = async {
+        if !is_alone {
+            return Err(MemoryOnly::Shared);
+        }
+        let found = executor::timeout::<Pollux, _>(limit, disk.recover()).await;
+        found.unwrap_or(Err(MemoryOnly::TimedOut))
+    };
+    match found.await {
         Ok(Found::Log(log)) => go_on(disk, *log),
         Ok(Found::Nothing { generation }) => {
             log::info!("commits: {}: empty: a new log begins there", disk.name());
@@ -106,11 +112,10 @@ fn go_on(disk: Disk, log: Log) -> Beginning {
         // A header is written when all before it was flushed, and nothing is until it was.
         let why = match log.tail {
             Tail::Torn(_) => {
-                "no power cut leaves both: the log was changed, or its disk is failing"
+                "one power cut does not leave both: if there were not two, the log was changed or \
+                 its disk is failing"
             }
-            _ => {
-                "if that header was the newer one, durable records after the last one may be missing"
-            }
+            Tail::Clean => "if that was the newer one, durable records at the end may be missing",
         };
         log::warn!("commits: {name}: {why}");
     }
@@ -136,28 +141,35 @@ pub async fn begin_anew(name: &str) -> Result<(), BeginError> {
         Phase::Memory(_) => {}
     }
     let disk = place::named(name)?;
+    let attempt = Attempt;
+    if !devices::reserve_log(name).await {
+        return Err(MemoryOnly::Shared.into());
+    }
     let headers = disk.headers().await.map_err(MemoryOnly::from)?;
-    // From here on nobody else writes there, and records wait for the disk, until the keeper gives up.
-    devices::reserve_log(name);
-    commits::hold(commits::head().0);
-    let begun = begin(disk, newest_generation(&headers)).await;
-    match begun {
-        Ok(keeper) => {
-            log::info!("commits: a new log begins on {name}");
-            STATUS.lock().partition = Some(name.into());
-            keeper::start(keeper);
-            Ok(())
-        }
-        Err(why) => {
-            devices::release_log();
-            commits::let_go();
-            Err(why.into())
-        }
+    let keeper = begin(disk, newest_generation(&headers)).await?;
+    // From here on all is the keeper's, until it gives up.
+    core::mem::forget(attempt);
+    log::info!("commits: a new log begins on {name}");
+    STATUS.lock().partition = Some(name.into());
+    keeper::start(keeper);
+    Ok(())
+}
+
+/// A new log is about to begin: dropped, it does not, for whatever reason. Nobody waits for the disk
+/// any more, and others may write to it.
+struct Attempt;
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        devices::release_log();
+        commits::let_go();
     }
 }
 
 /// A new log on the disk, with nothing in it yet but a checkpoint, which is durable.
 async fn begin(disk: Disk, generation: u64) -> Result<Keeper, MemoryOnly> {
+    // From here on records wait for the disk.
+    commits::hold(commits::head().0);
     let checkpoint = commits::checkpoint().await;
     let log = authority::look(|state| state.log()).unwrap_or_default();
     let start = Start::Checkpoint(checkpoint.next, checkpoint.hash);

@@ -65,6 +65,9 @@ pub enum MemoryOnly {
     /// The disk took too long.
     #[error("the log could not be read in time")]
     TimedOut,
+    /// Somebody else may write there.
+    #[error("somebody else may write to it or its disk: end the programs that were given it")]
+    Shared,
     /// The log cannot be written.
     #[error("{0}")]
     Write(#[from] WriteError),
@@ -202,9 +205,10 @@ pub async fn rest() {
 
 /// From now on the log is in memory only.
 fn give_up(why: MemoryOnly) {
-    STATUS.lock().phase = Phase::Memory(why);
     devices::release_log();
     commits::let_go();
+    // Last: from here on another may begin.
+    STATUS.lock().phase = Phase::Memory(why);
     CHANGED.announce();
 }
 

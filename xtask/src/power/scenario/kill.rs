@@ -102,7 +102,7 @@ impl Victim {
     /// What the boot says of the log: one boot more, and at least what was synced.
     fn booted(&mut self, session: &mut Session) -> Result<()> {
         let begun = self.boots > 0;
-        session.wait_for(if begun { ": verified: epoch " } else { "a new log begins" }, LOAD)?;
+        session.wait_for(if begun { " records, chain " } else { "a new log begins" }, LOAD)?;
         let verified = Verified::said(&session.said()).context("it says nothing of its log")?;
         let (boots, before) = (verified.boots, self.boots);
         ensure!(boots == before, "{boots} boots are in the log, {before} were made");
