@@ -123,7 +123,7 @@ enum Trouble {
     Bus,
     #[error("it interrupts for nothing")]
     Storm,
-    #[error("it has forgotten that it was started")]
+    #[error("it has forgotten how it was started")]
     Forgetful,
 }
 

@@ -136,6 +136,11 @@ impl Model {
         self.command = 0;
     }
 
+    /// It accepts no frames any more, and says nothing.
+    pub(super) fn forget_receiving(&mut self) {
+        self.receive_config = 0;
+    }
+
     fn admits(&self, frame: &[u8]) -> bool {
         let Some(to) = frame.first_chunk::<6>() else { return false };
         let (everybody, group) = (*to == [0xff; 6], to[0] & 1 == 1);
@@ -285,6 +290,7 @@ impl DeviceModel for Model {
             offset::CBR => self.written.into(),
             offset::ISR => self.causes.into(),
             offset::MPC => self.missed.into(),
+            offset::RCR => self.receive_config.into(),
             offset::MSR => match self.link {
                 None => 0xd4,
                 Some(10) => 0xd8,

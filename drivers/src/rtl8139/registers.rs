@@ -6,8 +6,8 @@ use executor::{Platform, sleep};
 use hal::dma::DeviceAddress;
 use hal::mmio::{DeviceRegion, Register};
 use protocols::rtl8139::{
-    Causes, Command, GroupFilter, MediaStatus, RECEIVE_CONFIG, ReadPlace, Summary, TRANSMIT_CONFIG,
-    WAKE_CLOCK, offset,
+    Causes, Command, GroupFilter, MediaStatus, RECEIVE_CONFIG, RECEIVE_CONFIG_CHECKED, ReadPlace,
+    Summary, TRANSMIT_CONFIG, WAKE_CLOCK, offset,
 };
 
 use super::{Rtl8139Error, after, ticks};
@@ -72,6 +72,11 @@ impl Registers {
     pub(super) fn link(&self) -> LinkState {
         let speed = MediaStatus(self.0.read(MSR)).megabits();
         speed.map_or(LinkState::Down, |megabits| LinkState::Up { megabits })
+    }
+
+    /// Whether it accepts the frames that it was told to, and puts them where they are looked for.
+    pub(super) fn is_configured(&self) -> bool {
+        (self.0.read(RCR) ^ RECEIVE_CONFIG) & RECEIVE_CONFIG_CHECKED == 0
     }
 
     /// How far the device has written.

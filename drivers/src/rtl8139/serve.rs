@@ -133,7 +133,7 @@ impl Nic {
             if command.is_gone() {
                 return Err(Rtl8139Error::Gone);
             }
-            if !command.is_running() {
+            if !command.is_running() || !self.registers.is_configured() {
                 self.declare(Trouble::Forgetful);
             }
             self.look_at_link();

@@ -21,7 +21,8 @@ pub use self::receive::{
     LONGEST_FRAME, ReadPlace,
 };
 pub use self::registers::{
-    Causes, Command, MediaStatus, RECEIVE_CONFIG, TRANSMIT_CONFIG, WAKE_CLOCK, offset,
+    Causes, Command, MediaStatus, RECEIVE_CONFIG, RECEIVE_CONFIG_CHECKED, TRANSMIT_CONFIG,
+    WAKE_CLOCK, offset,
 };
 pub use self::transmit::{
     DESCRIPTORS, Fate, LONGEST_TRANSMIT, Summary, Threshold, send_command, shortest_transmit,

@@ -44,6 +44,9 @@ pub const WAKE_CLOCK: u8 = b'R';
 /// each frame passed on when it is whole.
 pub const RECEIVE_CONFIG: u32 = (0b111 << 13) | (0b11 << 11) | (0b111 << 8) | 0b1110;
 
+/// What of it decides which frames arrive, and where: acceptance, wrapping, the buffer's length.
+pub const RECEIVE_CONFIG_CHECKED: u32 = (0b11 << 11) | (1 << 7) | 0b11_1111;
+
 /// The transmit configuration used: the standard's gap between frames, bursts of 2 KiB.
 pub const TRANSMIT_CONFIG: u32 = (0b11 << 24) | (0b111 << 8);
 

@@ -107,6 +107,9 @@ fn a_device_that_forgets() {
     drive(Model::new(), CompletionMode::Msix, async |rig, nic| {
         rig.device.act(|model, _| model.forget());
         recovers(rig, &nic, 1).await;
+        // It goes on sending, but nothing arrives any more.
+        rig.device.act(|model, _| model.forget_receiving());
+        recovers(rig, &nic, 2).await;
     })
     .well();
 }
