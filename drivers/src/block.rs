@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A handle reaches the blocks of its range and nothing else, and writes only if it was opened so.
-//! Those who may write can be [counted](Writers).
 //! It stays valid when the device goes away: every operation then gives [`StorageError::Gone`].
+//! Handles that may write can be [counted](Writers).
 
 use alloc::boxed::Box;
 use alloc::string::String;
